@@ -1,0 +1,1 @@
+"""Django settings: `development`, `testing` and `production`, all on `base`, all fed by `env`."""
