@@ -1,7 +1,7 @@
 """The environment variables of the platform, typed and described; the only reader of `os.environ`.
 
-`Env` is the list: its field names in capitals are the variables, its descriptions are the documentation, and a
-test compares the Compose file with it. Nothing else in the platform looks at the environment.
+`Env` is the list: its field names in capitals are the variables, its descriptions are the documentation, and
+a test compares the Compose file with it. Nothing else in the platform looks at the environment.
 """
 
 import os
@@ -36,10 +36,10 @@ class Env(BaseModel):
 
     secret_key: SecretStr = Field(
         min_length=32,
-        description="Key that signs sessions and cursors: 32 random characters or more, the same on every machine.",
+        description="Key that signs sessions and cursors: 32 random characters or more, everywhere the same.",
     )
     database_url: SecretStr = Field(
-        description="PostgreSQL as a libpq address: postgresql://user:password@host:5432/name, or through a unix "
+        description="PostgreSQL as a libpq address: postgresql://user:password@host:5432/name, or by unix "
         "socket postgresql://user@/name?host=/folder/of/the/socket."
     )
     broker_url: SecretStr = Field(
