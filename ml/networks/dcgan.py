@@ -1,0 +1,93 @@
+"""Convolutional networks after DCGAN (Radford et al. 2015, arXiv:1511.06434).
+
+Where we differ: the generator upsamples and then convolves, because transposed convolutions leave
+checkerboards (Odena et al. 2016), and sizes other than powers of two start from 4 to 9 pixels.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ml.networks.conditioning import ClassProjection, LatentWithClass
+from ml.networks.spec import DcganDiscriminatorSpec, DcganGeneratorSpec
+
+WIDEST_MULTIPLE = 8
+"""Channels stop doubling at this multiple of the first width."""
+SMALLEST_START_PX = 4
+INITIAL_STD = 0.02
+"""Standard deviation of fresh weights (Radford et al., section 4)."""
+
+
+def stage_sizes(px: int) -> list[int]:
+    """Image sizes from the coarsest to `px`, each twice the one before.
+
+    >>> stage_sizes(32)
+    [4, 8, 16, 32]
+    >>> stage_sizes(28)
+    [7, 14, 28]
+    """
+    sizes = [px]
+    while sizes[0] % 2 == 0 and sizes[0] // 2 >= SMALLEST_START_PX:
+        sizes.insert(0, sizes[0] // 2)
+    return sizes
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.normal_(module.weight, std=INITIAL_STD)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, mean=1.0, std=INITIAL_STD)
+
+
+class DcganGenerator(nn.Module):
+    """z [N, latent_size], labels [N] -> images [N, C, H, W] in [-1, 1]."""
+
+    def __init__(self, spec: DcganGeneratorSpec) -> None:
+        super().__init__()
+        sizes = stage_sizes(spec.px)
+        widths = [spec.channels * min(spec.px // size, WIDEST_MULTIPLE) for size in sizes]
+        self.latent = LatentWithClass(spec.latent_size, spec.classes)
+        self.start_shape = (widths[0], sizes[0], sizes[0])
+        self.start = nn.Linear(self.latent.out_features, widths[0] * sizes[0] ** 2, bias=False)
+        layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU()]
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [
+                nn.Upsample(scale_factor=2, mode="nearest"),
+                nn.Conv2d(before, after, 3, padding=1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(),
+            ]
+        layers += [nn.Conv2d(widths[-1], spec.image_channels, 3, padding=1), nn.Tanh()]
+        self.body = nn.Sequential(*layers)
+        self.apply(_initialise)
+
+    def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        coarse = self.start(self.latent(z, labels)).unflatten(1, self.start_shape)
+        images: Tensor = self.body(coarse.contiguous(memory_format=torch.channels_last))
+        return images
+
+
+class DcganDiscriminator(nn.Module):
+    """images [N, C, H, W], labels [N] -> logits [N]."""
+
+    def __init__(self, spec: DcganDiscriminatorSpec) -> None:
+        super().__init__()
+        sizes = stage_sizes(spec.px)[::-1]
+        layers: list[nn.Module] = []
+        before = spec.image_channels
+        for size in sizes[1:]:
+            after = spec.channels * min(spec.px // size // 2, WIDEST_MULTIPLE)
+            is_first = before == spec.image_channels
+            layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=is_first))
+            # No batch norm on the layer that sees the image (Radford et al., section 3).
+            layers += [nn.LeakyReLU(0.2)] if is_first else [nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+            before = after
+        self.body = nn.Sequential(*layers)
+        self.head = ClassProjection(before * sizes[-1] ** 2, spec.classes)
+        self.apply(_initialise)
+
+    def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        features = self.body(images.contiguous(memory_format=torch.channels_last))
+        logits: Tensor = self.head(torch.reshape(features, (len(features), -1)), labels)
+        return logits
