@@ -13,4 +13,6 @@ def uuid7() -> UUID:
     milliseconds = time.time_ns() // 1_000_000
     random_a = secrets.randbits(12)
     random_b = secrets.randbits(62)
-    return UUID(int=(milliseconds & (2**48 - 1)) << 80 | _VERSION_7 | random_a << 64 | _VARIANT_RFC | random_b)
+    return UUID(
+        int=(milliseconds & (2**48 - 1)) << 80 | _VERSION_7 | random_a << 64 | _VARIANT_RFC | random_b
+    )

@@ -1,0 +1,114 @@
+"""The engine process: relay and reaper loops, each in its own thread, any number of processes beside each other.
+
+A loop that fails logs and goes on: PostgreSQL or the broker may be away for a while and come back.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+import structlog
+from celery import Celery
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+
+from aigc_platform.jobs import reaper, relay
+from aigc_platform.jobs.outbox import OUTBOX_CHANNEL
+
+log = structlog.get_logger(__name__)
+
+_RELAY_POLL_SECONDS = 1.0
+_OUTAGE_PAUSE_SECONDS = 1.0
+
+
+class Engine:
+    """Runs the loops until `stop` is called.
+
+    Args:
+        app: the Celery app whose broker the relay publishes to.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._stopping = threading.Event()
+        self._grace = LeaseGrace(settings.LEASE_SECONDS)
+
+    def run(self) -> None:
+        """Run until `stop`; returns when both loops have ended."""
+        loops = [
+            threading.Thread(target=self._relay_loop, name="relay"),
+            threading.Thread(target=self._reaper_loop, name="reaper"),
+        ]
+        for loop in loops:
+            loop.start()
+        for loop in loops:
+            loop.join()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _relay_loop(self) -> None:
+        while not self._stopping.is_set():
+            self._guarded(self._relay_once)
+        connection.close()
+
+    def _relay_once(self) -> None:
+        close_old_connections()
+        if relay.publish_pending(self._app) == 0:
+            wait_for_notification(OUTBOX_CHANNEL, _RELAY_POLL_SECONDS)
+
+    def _reaper_loop(self) -> None:
+        while not self._stopping.is_set():
+            self._guarded(self._reap_once)
+            self._stopping.wait(settings.REAPER_INTERVAL_SECONDS)
+        connection.close()
+
+    def _reap_once(self) -> None:
+        close_old_connections()
+        if self._grace.is_over():
+            reaper.requeue_lost_jobs()
+            reaper.retire_lost_workers()
+        reaper.expire_late_starts()
+        reaper.ring_silent_queues()
+        reaper.delete_old_outbox_rows()
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (DatabaseError, InterfaceError, psycopg.Error) as error:
+            log.warning("database_unreachable", error=str(error).strip())
+            connection.close()
+            self._grace.restart()
+            self._stopping.wait(_OUTAGE_PAUSE_SECONDS)
+        except Exception:
+            log.exception("engine_step_failed", step=step.__name__)
+            self._stopping.wait(_OUTAGE_PAUSE_SECONDS)
+
+
+class LeaseGrace:
+    """One lease of patience after the engine's own start or a database outage.
+
+    While nobody could reach the database nobody could renew a lease: expiring them at once would evict every
+    live worker.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.restart()
+
+    def restart(self) -> None:
+        self._over_at = time.monotonic() + self._seconds
+
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._over_at
+
+
+def wait_for_notification(channel: str, timeout_seconds: float) -> str | None:
+    """Wait for a NOTIFY on `channel` on this thread's connection; return its payload, or None at the timeout."""
+    connection.ensure_connection()
+    raw = connection.connection
+    raw.execute(f'LISTEN "{channel}"')
+    for notification in raw.notifies(timeout=timeout_seconds, stop_after=1):
+        return str(notification.payload)
+    return None

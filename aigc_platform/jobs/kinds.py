@@ -1,0 +1,102 @@
+"""What a kind of job must provide. The kernel runs kinds; it knows no data set and no GAN."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from aigc_platform.jobs.models import Artifact, Job
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One stored object a runner reads.
+
+    Attributes:
+        name: file name inside the input folder.
+        key: object key.
+        sha256: hex digest it must have, or None if nobody has read the bytes yet (a fresh upload).
+        size: in bytes, for the limit on the local cache.
+    """
+
+    name: str
+    key: str
+    sha256: str | None
+    size: int
+
+
+@dataclass(frozen=True)
+class RunnerInput:
+    """A named input: a folder of files, or with `single` the path of its one file."""
+
+    name: str
+    files: tuple[InputFile, ...]
+    single: bool = False
+
+
+@dataclass(frozen=True)
+class RunnerJob:
+    """Everything a runner needs beside the spec itself.
+
+    Attributes:
+        spec: what the runner gets; the job's spec, or that plus facts looked up now.
+        inputs: files to fetch before the start.
+        provenance: strings written into each output's metadata.
+    """
+
+    spec: JsonObject
+    inputs: tuple[RunnerInput, ...] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+class JobKind:
+    """One kind of job. Subclass it in the app that owns the kind and `register` an instance in `ready()`."""
+
+    name: ClassVar[str]
+    queue: ClassVar[str]
+    spec_type: ClassVar[type[BaseModel]]
+    resumable: ClassVar[bool] = False
+    """Whether checkpoints make sense: pause, drain and recovery then go on from the last one."""
+    max_group: ClassVar[int] = 1
+    """How many queued jobs with one `group_key` may share a runner's work."""
+
+    def prepare(self, job: "Job") -> RunnerJob:
+        """Return what the runner needs. Called by the worker after the claim; read-only."""
+        raise NotImplementedError
+
+    def complete(self, job: "Job", artifacts: Sequence["Artifact"], result: JsonObject) -> JsonObject:
+        """Make the success real in other tables and return the job's output.
+
+        Runs inside the finishing transaction, after the artifact rows exist: it may write rows, not files.
+        """
+        raise NotImplementedError
+
+    def ended(self, job: "Job") -> None:
+        """React to an end without success (failed, canceled, expired), in that transition's transaction."""
+
+
+_kinds: dict[str, JobKind] = {}
+
+
+def register(kind: JobKind) -> None:
+    """Make a kind known to API, claim and finish. Registering a name twice is a programming error."""
+    if kind.name in _kinds:
+        raise ValueError(f"job kind {kind.name!r} is registered twice")
+    _kinds[kind.name] = kind
+
+
+def get_kind(name: str) -> JobKind:
+    """Return the registered kind.
+
+    Raises:
+        KeyError: no app registered it.
+    """
+    return _kinds[name]
+
+
+def kind_names() -> list[str]:
+    return sorted(_kinds)

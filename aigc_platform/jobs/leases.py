@@ -1,0 +1,183 @@
+"""A worker's time-limited claim: renewing it, writing under it, giving it back.
+
+Every function is guarded by the fence: once the reaper or a new claim has raised it, the old holder's calls raise
+`LeaseLostError` and change nothing.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now
+
+from aigc_platform.jobs.exceptions import LeaseLostError
+from aigc_platform.jobs.models import Attempt, AttemptOutcome, Job
+from aigc_platform.jobs.outbox import write_ring
+from aigc_platform.jobs.states import LEASED, DesiredState, JobStatus, StatusReason
+from aigc_platform.jobs.transitions import append_event, end_attempt, transition
+
+
+def lease_end() -> CombinedExpression:
+    """Return the SQL expression for a lease that starts now."""
+    return Now() + timedelta(seconds=settings.LEASE_SECONDS)
+
+
+def renew_lease(job: Job, fence: int) -> DesiredState:
+    """Extend the lease and return what the owner wants by now.
+
+    Raises:
+        LeaseLostError: the job is no longer this holder's.
+    """
+    with transaction.atomic():
+        held = Job.objects.filter(pk=job.pk, fence=fence, status__in=LEASED)
+        if not held.update(lease_expires_at=lease_end()):
+            raise LeaseLostError
+        Attempt.objects.filter(job_id=job.pk, fence=fence).update(last_beat_at=Now())
+        return DesiredState(held.values_list("desired", flat=True).get())
+
+
+def report_running(job: Job, fence: int, *, actor: str, device: str, runner_pid: int) -> None:
+    """Note that the runner works: `starting` → `running`. Does nothing if a cancel or pause came first."""
+    Attempt.objects.filter(job_id=job.pk, fence=fence).update(device=device, runner_pid=runner_pid)
+    with transaction.atomic():
+        status = (
+            Job.objects.select_for_update(of=("self",))
+            .filter(pk=job.pk, fence=fence)
+            .values_list("status", flat=True)
+            .first()
+        )
+        if status is None:
+            raise LeaseLostError
+        if status == JobStatus.STARTING:
+            transition(job.pk, JobStatus.RUNNING, actor=actor, fence=fence, data={"device": device})
+
+
+def report_progress(
+    job: Job, fence: int, progress: Mapping[str, Any], *, actor: str, as_event: bool = False
+) -> None:
+    """Write the newest progress; with `as_event` also as a line of the job's history.
+
+    Raises:
+        LeaseLostError: the job is no longer this holder's.
+    """
+    content = dict(progress)
+    if as_event:
+        append_event(job.pk, f"{job.kind}.progress", actor=actor, data=content, fence=fence, progress=content)
+        return
+    if not Job.objects.filter(pk=job.pk, fence=fence, status__in=LEASED).update(progress=content):
+        raise LeaseLostError
+
+
+def requeue(
+    job: Job,
+    fence: int,
+    *,
+    actor: str,
+    reason: StatusReason,
+    delay_seconds: float = 0.0,
+    spends_recovery: bool,
+    exit_code: int | None = None,
+) -> Job:
+    """Give the job back to its queue; the fence rises, so nothing of this attempt can follow.
+
+    Precondition: `starting`, `running` or `finalizing` under this fence. A job whose cancel or pause is under way
+    becomes `canceled` or `paused` instead: its owner's wish needs no other run.
+    """
+    with transaction.atomic():
+        end_attempt(job.pk, fence, AttemptOutcome.REQUEUED, reason=reason, exit_code=exit_code)
+        settled = _settle_wish(job, fence, actor=actor)
+        if settled is not None:
+            return settled
+        requeued = transition(
+            job.pk,
+            JobStatus.QUEUED,
+            actor=actor,
+            fence=fence,
+            raise_fence=True,
+            reason=reason,
+            data={"delay_seconds": delay_seconds},
+            run_at=Now() + timedelta(seconds=delay_seconds),
+            queued_at=Now(),
+            recoveries=F("recoveries") + (1 if spends_recovery else 0),
+        )
+        if delay_seconds <= 0:
+            write_ring(job.queue)
+        return requeued
+
+
+def confirm_canceled(job: Job, fence: int, *, actor: str, exit_code: int | None = None) -> Job:
+    """`canceling` → `canceled`: the runner is gone and nothing more will be published."""
+    with transaction.atomic():
+        end_attempt(job.pk, fence, AttemptOutcome.CANCELED, exit_code=exit_code)
+        current = Job.objects.get(pk=job.pk)
+        return transition(
+            job.pk,
+            JobStatus.CANCELED,
+            actor=actor,
+            fence=fence,
+            raise_fence=True,
+            reason=current.status_reason or StatusReason.USER,
+        )
+
+
+def confirm_paused(job: Job, fence: int, *, actor: str, exit_code: int | None = None) -> Job:
+    """`pausing` → `paused`: the checkpoint is committed and the device is free."""
+    with transaction.atomic():
+        end_attempt(job.pk, fence, AttemptOutcome.PAUSED, exit_code=exit_code)
+        return transition(
+            job.pk, JobStatus.PAUSED, actor=actor, fence=fence, raise_fence=True, reason=StatusReason.USER
+        )
+
+
+def fail_job(
+    job: Job,
+    fence: int,
+    *,
+    actor: str,
+    reason: StatusReason,
+    error: Mapping[str, Any],
+    exit_code: int | None = None,
+) -> Job:
+    """End the job as `failed` with an error a person can act on; a cancel that came first wins."""
+    with transaction.atomic():
+        end_attempt(job.pk, fence, AttemptOutcome.FAILED, reason=reason, exit_code=exit_code)
+        settled = _settle_wish(job, fence, actor=actor, wishes={JobStatus.CANCELING})
+        if settled is not None:
+            return settled
+        return transition(
+            job.pk,
+            JobStatus.FAILED,
+            actor=actor,
+            fence=fence,
+            raise_fence=True,
+            reason=reason,
+            data={"error": dict(error)},
+            error=dict(error),
+        )
+
+
+def _settle_wish(
+    job: Job,
+    fence: int,
+    *,
+    actor: str,
+    wishes: Collection[JobStatus] = (JobStatus.CANCELING, JobStatus.PAUSING),
+) -> Job | None:
+    """End a job as its owner asked, if a cancel or pause is under way; None if none is.
+
+    Raises:
+        LeaseLostError: the fence is not the job's any more.
+    """
+    current = Job.objects.select_for_update(of=("self",)).filter(pk=job.pk, fence=fence).first()
+    if current is None:
+        raise LeaseLostError
+    if current.status not in wishes:
+        return None
+    target = JobStatus.CANCELED if current.status == JobStatus.CANCELING else JobStatus.PAUSED
+    return transition(
+        job.pk, target, actor=actor, fence=fence, raise_fence=True, reason=current.status_reason
+    )

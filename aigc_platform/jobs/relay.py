@@ -1,0 +1,77 @@
+"""The only code that speaks to the broker: it publishes what transactions have written to the outbox.
+
+At least once: a crash between publish and commit sends a ring twice, and a ring costs nothing.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from celery import Celery
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from kombu.exceptions import OperationalError
+
+from aigc_platform.jobs.models import Outbox
+
+RING_TASK = "jobs.ring"
+"""Task name on the wire; the function is in `workers.tasks`."""
+
+_BATCH = 100
+_MAX_BACKOFF_SECONDS = 30
+log = structlog.get_logger(__name__)
+
+
+def publish_pending(app: Celery) -> int:
+    """Publish up to one batch of waiting outbox rows.
+
+    Rows of a batch that the broker does not take wait for a growing time; nothing is lost.
+
+    Returns:
+        How many rows were published; 0 also when the broker is away.
+    """
+    with transaction.atomic():
+        rows = list(
+            Outbox.objects.select_for_update(skip_locked=True)
+            .filter(published_at__isnull=True, available_at__lte=Now())
+            .order_by("available_at", "id")[:_BATCH]
+        )
+        if not rows:
+            return 0
+        try:
+            _publish(app, rows)
+        except (OperationalError, ConnectionError, TimeoutError) as error:
+            log.warning("broker_unreachable", error=str(error), waiting=len(rows))
+            _postpone(rows)
+            return 0
+        Outbox.objects.filter(pk__in=[row.pk for row in rows]).update(
+            published_at=Now(), tries=F("tries") + 1
+        )
+        return len(rows)
+
+
+def _publish(app: Celery, rows: list[Outbox]) -> None:
+    with app.connection_for_write() as connection, connection.Producer(serializer="json") as producer:
+        for row in rows:
+            _ring(app, producer, row.payload)
+
+
+def _ring(app: Celery, producer: Any, payload: dict[str, Any]) -> None:
+    queue = payload["queue"]
+    if payload.get("only_if_silent") and _waiting_rings(producer, queue):
+        return
+    app.send_task(RING_TASK, queue=queue, producer=producer, ignore_result=True)
+
+
+def _waiting_rings(producer: Any, queue: str) -> int:
+    # A Redis list that is empty does not exist, and kombu's passive declare calls that an error.
+    return int(producer.channel.client.llen(queue))
+
+
+def _postpone(rows: list[Outbox]) -> None:
+    for row in rows:
+        delay = min(_MAX_BACKOFF_SECONDS, 2 ** min(row.tries, 10))
+        Outbox.objects.filter(pk=row.pk).update(
+            tries=F("tries") + 1, available_at=Now() + timedelta(seconds=delay)
+        )
