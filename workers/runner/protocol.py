@@ -7,6 +7,7 @@ path outside the workspace. End of file on stdin means the supervisor is gone: t
 Both sides import this module, so it loads neither Django nor torch.
 """
 
+from enum import IntEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
@@ -14,6 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 PROTOCOL_VERSION = 1
 MAX_LINE_BYTES = 1 << 20
 """A longer line is a protocol error: the supervisor kills the runner instead of buffering without end."""
+
+
+class ExitStatus(IntEnum):
+    """How a runner ends by itself. Where it named its jobs' ends before, those messages say more."""
+
+    DONE = 0
+    """Finished, aborted as asked, or told to exit."""
+    USER_ERROR = 64
+    """The job cannot be done as it is specified: trying again would fail again."""
+    INFRASTRUCTURE_ERROR = 69
+    """The machine, the supervisor or the runner's own code failed: trying again may help."""
+    YIELDED = 75
+    """Checkpointed as asked, so that the job can go on elsewhere."""
 
 
 class Message(BaseModel):

@@ -1,0 +1,64 @@
+"""`python -m workers.runner`: run jobs of one kind for the supervisor that started this process.
+
+Everything that must hold before torch loads is done here, in this order: die with the parent, keep the
+protocol's pipes apart, limits, thread variables. None of the modules imported here loads torch.
+"""
+
+import argparse
+import os
+import sys
+
+from ml.threads import usable_cores
+from workers.runner import isolation
+from workers.runner.channel import Channel
+from workers.runner.kinds import HANDLERS
+from workers.runner.process import serve
+from workers.runner.protocol import ExitStatus
+
+
+def main() -> int:
+    """Run until the work is done or the supervisor is gone; return the exit status (`ExitStatus`)."""
+    arguments = _parse_arguments()
+    if not isolation.die_with_parent(arguments.parent_pid):
+        isolation.end_now(ExitStatus.INFRASTRUCTURE_ERROR, f"parent {arguments.parent_pid} is gone")
+    incoming, outgoing = isolation.take_protocol_pipes()
+    isolation.dump_stacks_on_signal()
+    isolation.limit_resources()
+    threads = arguments.threads or usable_cores()
+    _limit_threads(threads)
+
+    channel = Channel(incoming, outgoing, end_process=isolation.end_now)
+    channel.listen()
+    return serve(arguments.kind, channel, threads=threads, memory_limit_bytes=arguments.memory_limit_bytes)
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m workers.runner", description=__doc__)
+    parser.add_argument("--kind", required=True, choices=sorted(HANDLERS), help="kind of jobs to run")
+    parser.add_argument("--parent-pid", required=True, type=int, help="process to die with")
+    parser.add_argument("--threads", type=_positive, help="compute threads (default: all cores we may use)")
+    parser.add_argument(
+        "--memory-limit-bytes",
+        type=_positive,
+        help="address space for the jobs, beyond the loaded libraries; not applied on a GPU",
+    )
+    return parser.parse_args()
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _limit_threads(threads: int) -> None:
+    """Tell the compute libraries, which read these variables once, when they load."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    # Waiting threads sleep instead of spinning: with neighbours on the cores, spinning costs 6-100 times.
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

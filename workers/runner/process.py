@@ -1,0 +1,59 @@
+"""The life of a runner: load one kind's libraries, say so, run what is started, end."""
+
+import logging
+import os
+import platform
+import sys
+
+from workers.runner import isolation
+from workers.runner.channel import Channel
+from workers.runner.kinds import load_handler
+from workers.runner.protocol import ExitStatus, Ready
+
+log = logging.getLogger(__name__)
+
+_REPORTED_LIBRARIES = ("torch", "numpy", "PIL", "safetensors")
+
+
+def serve(kind: str, channel: Channel, *, threads: int, memory_limit_bytes: int | None = None) -> int:
+    """Run jobs of this kind until the handler or the supervisor says that there are no more.
+
+    Args:
+        kind: a key of `kinds.HANDLERS`.
+        channel: already listening.
+        threads: compute threads the libraries were told to use.
+        memory_limit_bytes: address space for the jobs beyond the loaded libraries, if limited.
+
+    Returns:
+        The process's exit status.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    handler = load_handler(kind)
+    device = _device()
+    if memory_limit_bytes is not None:
+        if device == "cpu":
+            isolation.limit_memory(memory_limit_bytes)
+        else:
+            log.warning("no memory limit: this runner uses %s", device)
+    channel.send(Ready(pid=os.getpid(), device=device, threads=threads, versions=library_versions()))
+    while (start := channel.next_start()) is not None:
+        status = handler.run(start, channel)
+        if status is not None:
+            return status
+    return ExitStatus.DONE
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that are loaded: part of what made a result."""
+    versions = {"python": platform.python_version()}
+    for name in _REPORTED_LIBRARIES:
+        module = sys.modules.get(name)
+        if module is not None:
+            versions[name.lower()] = str(module.__version__)
+    return versions
+
+
+def _device() -> str:
+    """The kind of device that torch will use, if this kind of job uses torch at all."""
+    torch = sys.modules.get("torch")
+    return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"
