@@ -1,0 +1,62 @@
+"""Fixtures for every test: real servers on demand, and no network in unit tests."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.services import Services, running_services
+
+_UNIT_TESTS = Path(__file__).parent / "unit"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a unit test that asks for a server: it belongs to `tests/integration`."""
+    for item in items:
+        asks = {"services", "db", "transactional_db"} & set(getattr(item, "fixturenames", ()))
+        if _UNIT_TESTS in item.path.parents and (asks or item.get_closest_marker("django_db")):
+            raise pytest.UsageError(
+                f"{item.nodeid} needs a server, so it is no unit test: move it to integration"
+            )
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Services]:
+    """The addresses of the running PostgreSQL, Valkey and SeaweedFS, also in the settings and the environment."""
+    from django.conf import settings
+
+    from aigc_platform.celery import app
+    from aigc_platform.settings.env import database_settings
+
+    with running_services() as running:
+        os.environ.update(running.variables())
+        database = database_settings(running.database_url)
+        settings.DATABASES["default"].update(database)
+        settings.DATABASES["default"]["TEST"]["NAME"] = database["NAME"]
+        settings.BROKER_URL = running.broker_url
+        app.conf.broker_url = running.broker_url
+        for name, value in running.variables().items():
+            if name.startswith("S3_"):
+                setattr(settings, name, value)
+        settings.S3_PUBLIC_ENDPOINT_URL = running.s3_endpoint_url
+        yield running
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(services: Services) -> None:
+    """Point Django at the running PostgreSQL before the first database test (pytest-django's own hook)."""
+
+
+@pytest.fixture(autouse=True)
+def _no_network_in_unit_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if _UNIT_TESTS not in request.path.parents:
+        return
+
+    def refuse(self: socket.socket, *_arguments: object) -> None:
+        if self.family != socket.AF_UNIX:
+            raise AssertionError("a unit test opened a network connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect_ex", refuse)
