@@ -1,0 +1,1 @@
+"""Users and the tokens they call the API with."""
