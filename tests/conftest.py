@@ -36,7 +36,7 @@ def services() -> Iterator[Services]:
         settings.DATABASES["default"].update(database)
         settings.DATABASES["default"]["TEST"]["NAME"] = database["NAME"]
         settings.BROKER_URL = running.broker_url
-        app.conf.broker_url = running.broker_url
+        app.conf.update(broker_url=running.broker_url)
         for name, value in running.variables().items():
             if name.startswith("S3_"):
                 setattr(settings, name, value)
