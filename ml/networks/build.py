@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from ml.networks.dcgan import DcganDiscriminator, DcganGenerator
@@ -28,3 +29,8 @@ def build_generator(spec: MlpGeneratorSpec | DcganGeneratorSpec) -> nn.Module:
 def build_discriminator(spec: MlpDiscriminatorSpec | DcganDiscriminatorSpec) -> nn.Module:
     """Make a discriminator with fresh weights, drawn from torch's global random generator."""
     return MlpDiscriminator(spec) if isinstance(spec, MlpDiscriminatorSpec) else DcganDiscriminator(spec)
+
+
+def place(module: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to a device, convolution weights in the channels_last layout; returns the module."""
+    return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # torch's stubs lack memory_format

@@ -4,6 +4,8 @@ Where we differ: the generator upsamples and then convolves, because transposed 
 checkerboards (Odena et al. 2016), and sizes other than powers of two start from 4 to 9 pixels.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -51,7 +53,7 @@ class DcganGenerator(nn.Module):
         self.start_shape = (widths[0], sizes[0], sizes[0])
         self.start = nn.Linear(self.latent.out_features, widths[0] * sizes[0] ** 2, bias=False)
         layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU()]
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [
                 nn.Upsample(scale_factor=2, mode="nearest"),
                 nn.Conv2d(before, after, 3, padding=1, bias=False),
@@ -63,7 +65,7 @@ class DcganGenerator(nn.Module):
         self.apply(_initialise)
 
     def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        coarse = self.start(self.latent(z, labels)).unflatten(1, self.start_shape)
+        coarse = torch.reshape(self.start(self.latent(z, labels)), (len(z), *self.start_shape))
         images: Tensor = self.body(coarse.contiguous(memory_format=torch.channels_last))
         return images
 
@@ -73,18 +75,21 @@ class DcganDiscriminator(nn.Module):
 
     def __init__(self, spec: DcganDiscriminatorSpec) -> None:
         super().__init__()
-        sizes = stage_sizes(spec.px)[::-1]
+        sizes = stage_sizes(spec.px)
         layers: list[nn.Module] = []
-        before = spec.image_channels
-        for size in sizes[1:]:
-            after = spec.channels * min(spec.px // size // 2, WIDEST_MULTIPLE)
-            is_first = before == spec.image_channels
-            layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=is_first))
-            # No batch norm on the layer that sees the image (Radford et al., section 3).
-            layers += [nn.LeakyReLU(0.2)] if is_first else [nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
-            before = after
+        halvings = len(sizes) - 1
+        widths = [spec.channels * min(2**i, WIDEST_MULTIPLE) for i in range(halvings)]
+        # No batch norm on the layer that sees the image (Radford et al., section 3).
+        layers += [nn.Conv2d(spec.image_channels, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        for before, after in pairwise(widths):
+            layers += [
+                nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False),
+                # Always in training mode, so running statistics would be kept for nobody.
+                nn.BatchNorm2d(after, track_running_stats=False),
+                nn.LeakyReLU(0.2),
+            ]
         self.body = nn.Sequential(*layers)
-        self.head = ClassProjection(before * sizes[-1] ** 2, spec.classes)
+        self.head = ClassProjection(widths[-1] * sizes[0] ** 2, spec.classes)
         self.apply(_initialise)
 
     def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:

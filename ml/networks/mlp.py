@@ -23,8 +23,8 @@ class MlpGenerator(nn.Module):
         self.body = nn.Sequential(*layers)
 
     def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        flat: Tensor = self.body(self.latent(z, labels))
-        return flat.unflatten(1, self.image_shape)
+        flat = self.body(self.latent(z, labels))
+        return torch.reshape(flat, (len(z), *self.image_shape))
 
 
 class MlpDiscriminator(nn.Module):

@@ -1,0 +1,34 @@
+"""The numeric surroundings of a run: device, threads, determinism."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def default_device() -> torch.device:
+    """The first GPU if there is one, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def deterministic_mode(enabled: bool) -> Iterator[None]:
+    """Make equal inputs give equal bits while the block runs; without `enabled`, change nothing.
+
+    One thread: how a sum is split between threads decides how it rounds, and machines differ in cores.
+    """
+    if not enabled:
+        yield
+        return
+    threads = torch.get_num_threads()
+    was_deterministic = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(was_deterministic)
+        torch.backends.cudnn.benchmark = benchmark

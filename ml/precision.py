@@ -1,0 +1,51 @@
+"""Which number format the network passes use: measured once at the start of a run."""
+
+import copy
+import time
+
+import torch
+from torch import Tensor, nn
+
+from ml.catalog import RecipeConfig
+from ml.state import Precision, TrainingState
+
+WARM_UP_PASSES = 1
+TIMED_PASSES = 2
+WORTHWHILE_SPEEDUP = 1.1
+"""bf16 must be this much faster to be worth its shorter mantissa."""
+
+
+def choose_precision(state: TrainingState, config: RecipeConfig, *, classes: int) -> Precision:
+    """Return the config's precision, or for `auto` the faster one; the state is not changed.
+
+    Processors without bf16 instructions emulate them at a fraction of fp32's speed, hence the measurement.
+    Deterministic runs take fp32: what is faster may differ from one start to the next.
+    """
+    if config.precision != "auto":
+        return config.precision
+    if config.deterministic:
+        return "fp32"
+    if state.device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    players = copy.deepcopy(state.generator), copy.deepcopy(state.discriminator)
+    z = torch.zeros(config.batch_size, config.latent_size)
+    labels = torch.zeros(config.batch_size, dtype=torch.int64) if classes else None
+    seconds: dict[Precision, float] = {
+        precision: _seconds_per_pass(*players, z, labels, precision) for precision in ("fp32", "bf16")
+    }
+    return "bf16" if seconds["fp32"] > WORTHWHILE_SPEEDUP * seconds["bf16"] else "fp32"
+
+
+def _seconds_per_pass(
+    generator: nn.Module, discriminator: nn.Module, z: Tensor, labels: Tensor | None, precision: Precision
+) -> float:
+    """Shortest of a few forward and backward passes through both networks."""
+    shortest = float("inf")
+    for i in range(WARM_UP_PASSES + TIMED_PASSES):
+        started = time.perf_counter()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+            logits = discriminator(generator(z, labels), labels)
+        torch.autograd.backward(logits.float().mean())
+        if i >= WARM_UP_PASSES:
+            shortest = min(shortest, time.perf_counter() - started)
+    return shortest
