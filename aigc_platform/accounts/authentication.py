@@ -2,7 +2,7 @@
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.request import Request
 
 from aigc_platform.accounts.models import ApiToken, User
@@ -34,7 +34,14 @@ class TokenAuthentication(BaseAuthentication):
         return _SCHEME
 
 
-class TokenScheme(OpenApiAuthenticationExtension):
+def caller(request: Request) -> User:
+    """Return the user behind an authenticated request."""
+    if not isinstance(request.user, User):
+        raise NotAuthenticated
+    return request.user
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the library has no types
     """How the OpenAPI document describes the header."""
 
     target_class = TokenAuthentication

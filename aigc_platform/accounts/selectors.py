@@ -37,7 +37,7 @@ def find_token(secret: str) -> FoundToken | None:
         )
         .first()
     )
-    return token and FoundToken(token, token.is_expired, token.is_last_use_stale)
+    return None if token is None else FoundToken(token, token.is_expired, token.is_last_use_stale)
 
 
 def last_use_is_stale() -> Q:

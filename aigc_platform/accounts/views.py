@@ -7,6 +7,7 @@ from rest_framework import mixins, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from aigc_platform.accounts.authentication import caller
 from aigc_platform.accounts.models import ApiToken
 from aigc_platform.accounts.serializers import NewTokenSerializer, TokenRequestSerializer, TokenSerializer
 from aigc_platform.accounts.services import create_token, revoke_token
@@ -26,7 +27,7 @@ class TokenViewSet(mixins.ListModelMixin, OwnedViewSet):
         """Make a token. Its secret is in this answer and nowhere else."""
         body = TokenRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        token, secret = create_token(user=request.user, **body.validated_data)
+        token, secret = create_token(user=caller(request), **body.validated_data)
         return Response({**TokenSerializer(token).data, "token": secret}, status=status.HTTP_201_CREATED)
 
     def destroy(self, _request: Request, **_: Any) -> Response:

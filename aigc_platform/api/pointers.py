@@ -61,7 +61,7 @@ def problems_of_drf(detail: Any, prefix: str = "") -> list[FieldProblem]:
             for index, inner in enumerate(detail)
             for problem in problems_of_drf(inner, prefix if isinstance(inner, str) else join(prefix, index))
         ]
-    code = detail.code if isinstance(detail, ErrorDetail) else "invalid"
+    code = (isinstance(detail, ErrorDetail) and detail.code) or "invalid"
     return [FieldProblem(prefix, _CODES.get(code, code if "." in code else "field.invalid"), str(detail))]
 
 
