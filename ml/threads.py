@@ -27,6 +27,11 @@ def _cgroup_quota_cores(limit_file: Path) -> float | None:
         return None
 
 
+def thread_count(workers_on_host: int) -> int:
+    """Threads for one of `workers_on_host` processes that compute at the same time on this machine."""
+    return max(1, usable_cores() // max(1, workers_on_host))
+
+
 def apply_thread_rule(workers_on_host: int) -> int:
     """Load torch with its share of the cores and return that number of threads.
 
@@ -36,7 +41,7 @@ def apply_thread_rule(workers_on_host: int) -> int:
     Args:
         workers_on_host: processes on this machine that compute at the same time, at least 1.
     """
-    threads = max(1, usable_cores() // max(1, workers_on_host))
+    threads = thread_count(workers_on_host)
     import torch
 
     torch.set_num_threads(threads)

@@ -6,9 +6,9 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from aigc_platform.jobs.leases import fail_job, requeue
 from aigc_platform.jobs.models import Job, Outbox, Worker, WorkerState
 from aigc_platform.jobs.outbox import write_ring
+from aigc_platform.jobs.recovery import recover
 from aigc_platform.jobs.states import JobStatus, StatusReason
 from aigc_platform.jobs.transitions import transition
 
@@ -44,27 +44,12 @@ def requeue_lost_jobs() -> int:
 
 
 def _settle_lost(job: Job) -> None:
-    if job.recoveries >= job.max_recoveries:
-        error = {
-            "code": "job.worker_lost",
-            "message": f"The worker was lost {job.recoveries + 1} times while it ran this job.",
-            "errors": [],
-        }
-        fail_job(job, job.fence, actor=ACTOR, reason=StatusReason.WORKER_LOST, error=error)
-        return
-    requeue(
-        job,
-        job.fence,
-        actor=ACTOR,
-        reason=StatusReason.WORKER_LOST,
-        delay_seconds=_backoff_seconds(job.recoveries),
-        spends_recovery=True,
-    )
-
-
-def _backoff_seconds(recoveries: int) -> float:
-    """Return 0 for the first loss (promise P3 wants a quick rerun), then 10 s doubling to 10 minutes."""
-    return 0.0 if recoveries == 0 else min(600.0, 10.0 * 2 ** (recoveries - 1))
+    error = {
+        "code": "job.worker_lost",
+        "message": f"The worker was lost {job.recoveries + 1} times while it ran this job.",
+        "errors": [],
+    }
+    recover(job, job.fence, actor=ACTOR, reason=StatusReason.WORKER_LOST, error=error)
 
 
 def expire_late_starts() -> int:

@@ -1,0 +1,185 @@
+"""The supervisor's end of a runner: start it, speak with it, end it and everything it started."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from workers.runner.protocol import (
+    MAX_LINE_BYTES,
+    ArtifactReady,
+    CheckpointReady,
+    Event,
+    Failed,
+    Finished,
+    Message,
+    Progress,
+    Ready,
+    Stopped,
+    encode,
+    from_runner,
+)
+
+FromRunnerMessage = Ready | Progress | Event | CheckpointReady | ArtifactReady | Finished | Stopped | Failed
+
+_TERM_GRACE_SECONDS = 5.0
+_LOG_TAIL_BYTES = 64 * 1024
+_READ_BYTES = 1 << 16
+# What a runner may know of its parent's environment: nothing that holds a credential.
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "VIRTUAL_ENV")
+
+
+class RunnerDiedError(Exception):
+    """The runner is gone. `exit_code` is negative for a signal, as in `subprocess`."""
+
+    def __init__(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+        how = f"signal {-exit_code}" if exit_code < 0 else f"exit status {exit_code}"
+        super().__init__(f"The runner ended with {how}.")
+
+
+class RunnerProtocolError(Exception):
+    """The runner said something that is not in the protocol."""
+
+
+class RunnerProcess:
+    """A runner in a session of its own. Start it from the main thread: it dies with the thread that starts it."""
+
+    def __init__(
+        self,
+        kind: str,
+        *,
+        threads: int,
+        device: str,
+        scratch: Path,
+        environment: Mapping[str, str],
+        memory_limit_bytes: int | None = None,
+    ) -> None:
+        arguments = [sys.executable, "-m", "workers.runner", "--kind", kind]
+        arguments += ["--parent-pid", str(os.getpid()), "--threads", str(threads)]
+        if memory_limit_bytes is not None:
+            arguments += ["--memory-limit-bytes", str(memory_limit_bytes)]
+        self.kind = kind
+        self.device = device
+        self._process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_runner_environment(environment, scratch),
+            start_new_session=True,
+        )
+        self._buffer = bytearray()
+        self._log: deque[bytes] = deque()
+        self._log_reader = threading.Thread(target=self._keep_log_tail, name="runner-log", daemon=True)
+        self._log_reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def send(self, message: Message) -> None:
+        """Write one message.
+
+        Raises:
+            RunnerDiedError: nobody reads any more.
+        """
+        assert self._process.stdin is not None  # noqa: S101 — Popen was given PIPE
+        try:
+            self._process.stdin.write(encode(message))
+            self._process.stdin.flush()
+        except (BrokenPipeError, OSError):
+            raise RunnerDiedError(self._process.wait()) from None
+
+    def receive(self, timeout_seconds: float) -> FromRunnerMessage | None:
+        """Return the next message, or None if none comes in time.
+
+        Raises:
+            RunnerDiedError: the runner has ended and everything it said was received.
+            RunnerProtocolError: it sent a line that is no message, or one without end.
+        """
+        line = self._next_line(time.monotonic() + timeout_seconds)
+        if line is None:
+            return None
+        try:
+            return from_runner.validate_json(line)
+        except ValidationError as error:
+            raise RunnerProtocolError(f"The runner sent an unknown message: {line[:200]!r}") from error
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Return whether the runner ended by itself within the time."""
+        try:
+            self._process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def log_tail(self) -> bytes:
+        """Return the last 64 KiB of what the runner and its libraries printed."""
+        return b"".join(self._log)[-_LOG_TAIL_BYTES:]
+
+    def kill(self) -> int:
+        """End the runner's whole group: SIGTERM, five seconds of grace, SIGKILL. Returns its exit code."""
+        self._signal_group(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_TERM_GRACE_SECONDS)
+        # The leader may be gone while children of it live on.
+        self._signal_group(signal.SIGKILL)
+        code = self._process.wait()
+        self._close()
+        return code
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def _close(self) -> None:
+        self._log_reader.join(timeout=1.0)
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def _next_line(self, deadline: float) -> bytes | None:
+        assert self._process.stdout is not None  # noqa: S101 — Popen was given PIPE
+        descriptor = self._process.stdout.fileno()
+        while True:
+            end = self._buffer.find(b"\n")
+            if end >= 0:
+                line = bytes(self._buffer[:end])
+                del self._buffer[: end + 1]
+                return line
+            if len(self._buffer) > MAX_LINE_BYTES:
+                raise RunnerProtocolError(f"The runner sent a line of over {MAX_LINE_BYTES:,} bytes.")
+            if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                return None
+            chunk = os.read(descriptor, _READ_BYTES)
+            if not chunk:
+                raise RunnerDiedError(self._process.wait())
+            self._buffer += chunk
+
+    def _keep_log_tail(self) -> None:
+        assert self._process.stderr is not None  # noqa: S101 — Popen was given PIPE
+        kept = 0
+        while chunk := os.read(self._process.stderr.fileno(), _READ_BYTES):
+            self._log.append(chunk)
+            kept += len(chunk)
+            while kept - len(self._log[0]) > _LOG_TAIL_BYTES:
+                kept -= len(self._log.popleft())
+
+
+def _runner_environment(environment: Mapping[str, str], scratch: Path) -> dict[str, str]:
+    passed = {name: environment[name] for name in _PASSED_ON if name in environment}
+    return passed | {"HOME": str(scratch), "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,111 @@
+"""This worker process's own supervisor and heart, and the pipe by which Celery's parent tells its child to drain.
+
+`worker_shutting_down` fires in the parent, inside its signal handler; the jobs run in the child. A byte in a pipe
+is the one thing that is safe to send from there.
+"""
+
+import os
+import socket
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from django.conf import settings
+
+from aigc_platform.jobs.fleet import register_worker
+from aigc_platform.jobs.models import Worker, WorkerState
+from workers.devices import Device, choose_device
+from workers.heart import Heart
+from workers.supervisor import Post, Supervisor
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class _Station:
+    queues: list[str]
+    drain_read: int
+    drain_write: int
+    heart: Heart | None = None
+    supervisor: Supervisor | None = None
+
+
+_station: _Station | None = None
+
+
+def prepare(queues: list[str]) -> None:
+    """In the parent, before it forks: note the queues and open the pipe."""
+    global _station  # noqa: PLW0603 — one worker a process; Celery's signals carry no state of ours
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    _station = _Station(queues, read, write)
+
+
+def ask_to_drain() -> None:
+    """In the parent, inside a signal handler: ask the child to give its jobs back and claim no more."""
+    if _station is not None:
+        os.write(_station.drain_write, b"d")
+
+
+def open_in_child() -> None:
+    """In the fresh child: choose the device, start the heart, be ready for rings."""
+    station = _present()
+    os.close(station.drain_write)
+    draining = threading.Event()
+    device, _lock = choose_device(settings.DATA_DIR / "locks")
+    station.heart = Heart(lambda: _register(device, station.queues))
+    threading.Thread(
+        target=_await_drain, args=(station.drain_read, station.heart, draining), name="drain", daemon=True
+    ).start()
+    scratch = Path(settings.DATA_DIR) / "scratch" / f"{socket.gethostname()}-{device.id}-{os.getppid()}"
+    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+    station.supervisor = Supervisor(station.heart, Post(device, scratch), draining)
+    station.heart.start()
+
+
+def close_in_child() -> None:
+    """In the child, at an orderly end."""
+    station = _present()
+    if station.supervisor is not None:
+        station.supervisor.close()
+    if station.heart is not None:
+        station.heart.stop()
+
+
+def supervisor() -> Supervisor:
+    """Return this process's supervisor.
+
+    Raises:
+        RuntimeError: this is no worker's child process.
+    """
+    found = _present().supervisor
+    if found is None:
+        raise RuntimeError("This process is not a worker's child.")
+    return found
+
+
+def _present() -> _Station:
+    if _station is None:
+        raise RuntimeError("This process was not started as a worker.")
+    return _station
+
+
+def _await_drain(descriptor: int, heart: Heart, draining: threading.Event) -> None:
+    """Wait for a byte (drain) or for the end of the pipe (the parent is gone, and so is this child)."""
+    if os.read(descriptor, 1):
+        log.info("worker_draining")
+        draining.set()
+        heart.say(WorkerState.DRAINING)
+
+
+def _register(device: Device, queues: list[str]) -> Worker:
+    host = socket.gethostname()
+    return register_worker(
+        name=f"{host}-{os.getppid()}",
+        host=host,
+        boot_id=Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip(),
+        pid=os.getpid(),
+        devices=[device.as_dict()],
+        queues=queues,
+    )
