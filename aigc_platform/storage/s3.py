@@ -12,6 +12,7 @@ from uuid import uuid4
 from boto3.session import Session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ConnectionError as BotoConnectionError
 from django.utils.http import content_disposition_header
 
 from aigc_platform.storage.exceptions import (
@@ -34,6 +35,8 @@ _MAX_PARTS = 10_000  # The S3 protocol's limit.
 _CHUNK_BYTES = _MIB
 _CREATE_ATTEMPTS = 5
 _STREAM_ATTEMPTS = 5
+
+_UNREACHABLE = (BotoConnectionError, HTTPClientError, IncompleteReadError)
 
 # Checksums are asked for by name in each call: the SDK's own trailing CRC32 is refused by some servers.
 _CLIENT_OPTIONS: dict[str, Any] = {
@@ -195,7 +198,7 @@ class S3ObjectStore:
             self._create(lambda: self._complete(key, upload_id, parts), key, sha256)
         finally:
             # After a success the upload is gone; after a lost race or an error its parts must go.
-            with suppress(ClientError, BotoCoreError, HTTPClientError):
+            with suppress(ClientError, BotoCoreError):
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
 
     def _upload_parts(self, key: str, upload_id: str, body: BinaryIO, size: int, sha256: str) -> list[Any]:
@@ -262,7 +265,7 @@ class S3ObjectStore:
                     target.write(chunk)
                     digest.update(chunk)
                     received += len(chunk)
-            except (HTTPClientError, IncompleteReadError):
+            except _UNREACHABLE:
                 if attempt + 1 == _STREAM_ATTEMPTS:
                     raise
                 time.sleep(0.1 * 2**attempt)
@@ -329,7 +332,7 @@ def _storage_errors(key: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _from_client_error(error, key) from error
-    except (HTTPClientError, IncompleteReadError) as error:
+    except _UNREACHABLE as error:
         raise StorageUnavailableError from error
     except BotoCoreError as error:
         raise StorageError(f"The request to the object store could not be made: {error}") from error
