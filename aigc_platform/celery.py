@@ -43,6 +43,8 @@ app.conf.update(
     },
     task_queues=[Queue(name, routing_key=name) for name in QUEUE_NAMES],
     task_default_queue="cpu.io",
+    # The nameless exchange needs no bindings, so a broker that lost everything still finds the queues.
+    task_default_exchange="",
     task_create_missing_queues=False,
     # Acknowledged before it runs: a job's recovery comes from its lease, and a redelivered message would run a
     # second task beside a living one.

@@ -79,6 +79,12 @@ class Env(BaseModel):
         default=REPOSITORY_DIR / "var",
         description="Folder for everything written locally: static files, scratch, logs.",
     )
+    port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="Port of the API in the standalone stack; if not set, 8000 or else any free one.",
+    )
     fashion_mnist_dir: Path = Field(
         default=Path("/usr/share/datasets/fashion-mnist"),
         description="Folder with the four gzip files of Fashion-MNIST, for the built-in data set.",
@@ -262,6 +268,26 @@ def load_stack_file(data_dir: Path | None = None) -> dict[str, str]:
     except OSError:
         return {}
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+class StandaloneOptions(BaseModel):
+    """The two variables that matter before the stack exists."""
+
+    port: int | None = Field(default=None, ge=1, le=65_535)
+    data_dir: Path = REPOSITORY_DIR / "var"
+
+
+def standalone_options() -> StandaloneOptions:
+    """Read PORT and DATA_DIR alone: everything else the stack makes itself.
+
+    Raises:
+        ImproperlyConfigured: one of them is malformed.
+    """
+    given = {name.lower(): value for name, value in set_variables().items() if name in {"PORT", "DATA_DIR"}}
+    try:
+        return StandaloneOptions.model_validate(given)
+    except ValidationError as error:
+        raise ImproperlyConfigured(" ".join(_sentences(error))) from None
 
 
 def process_environment() -> dict[str, str]:

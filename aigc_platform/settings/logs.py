@@ -105,6 +105,9 @@ def logging_config(*, level: str, log_format: Literal["json", "console"]) -> dic
             "botocore": {"level": "WARNING"},
             "boto3": {"level": "WARNING"},
             "celery": {"level": "INFO" if level == "DEBUG" else level},
+            # Two lines for each doorbell, whether it led to a job or not.
+            "celery.app.trace": {"level": "WARNING"},
+            "celery.worker.strategy": {"level": "WARNING"},
             "kombu": {"level": "WARNING"},
             "urllib3": {"level": "WARNING"},
         },

@@ -35,6 +35,7 @@ class ProcessSpec:
         is_ready: tells whether it serves yet; None means that nothing waits for it.
         ready_seconds: how long it may take to serve.
         without_root: the program refuses to run as root.
+        working_folder: where it starts; None means ours.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ProcessSpec:
     is_ready: Callable[[], bool] | None = field(default=None, compare=False)
     ready_seconds: float = 30
     without_root: bool = False
+    working_folder: Path | None = None
 
 
 def spawn(spec: ProcessSpec, *, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
@@ -65,6 +67,7 @@ def spawn(spec: ProcessSpec, *, output: int | IO[bytes]) -> subprocess.Popen[byt
     return subprocess.Popen(
         spec.command,
         env=dict(spec.environment),
+        cwd=spec.working_folder,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,

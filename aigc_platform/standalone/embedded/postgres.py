@@ -59,18 +59,6 @@ class Postgres:
         hand_over(self.folder, program=_program("postgres"))
         hand_over(self.socket_folder, program=_program("postgres"))
 
-    def ensure_database(self, name: str = DATABASE) -> None:
-        """Create the database unless it exists; the server must be running."""
-        with psycopg.connect(self.database_url("postgres"), autocommit=True) as connection:
-            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-                connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
-
-    def drop_database(self, name: str) -> None:
-        """Delete the database and end every session in it."""
-        with psycopg.connect(self.database_url("postgres"), autocommit=True) as connection:
-            statement = psycopg.sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-            connection.execute(statement.format(psycopg.sql.Identifier(name)))
-
     def spec(self) -> ProcessSpec:
         options = [
             "listen_addresses=",

@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class StandaloneConfig(AppConfig):
+    name = "aigc_platform.standalone"
+    label = "standalone"
+    verbose_name = "Standalone stack"
