@@ -1,0 +1,61 @@
+# Everything a developer or an operator of one machine types. `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+DATASET ?= digits
+
+.PHONY: help up demo test lint format type imports migrations unit integration acceptance schema clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+up: $(READY) ## start the whole platform here; PORT=… moves the API
+	@exec $(PYTHON) manage.py standalone
+
+demo: $(READY) ## train, generate and download once, start to end; DATASET=digits|fashion-mnist
+	@exec $(PYTHON) -m aigc_platform.standalone.demo --dataset $(DATASET)
+
+test: $(READY) ## everything that must hold before a commit
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+	$(VENV)/bin/lint-imports
+	$(MAKE) --no-print-directory migrations
+	$(PYTHON) -m pytest
+
+lint: $(READY) ## ruff: rules and format
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+
+format: $(READY) ## rewrite files in the project's format
+	$(PYTHON) -m ruff check --fix
+	$(PYTHON) -m ruff format
+
+type: $(READY) ## mypy, strict
+	$(PYTHON) -m mypy
+
+imports: $(READY) ## which package may import which
+	$(VENV)/bin/lint-imports
+
+migrations: $(READY) ## no model change without its migration
+	DJANGO_SETTINGS_MODULE=aigc_platform.settings.testing $(PYTHON) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+
+unit: $(READY) ## tests without any server
+	$(PYTHON) -m pytest tests/unit tests/contracts
+
+integration: $(READY) ## tests against PostgreSQL, Valkey and SeaweedFS
+	$(PYTHON) -m pytest tests/integration
+
+acceptance: $(READY) ## tests of the whole running platform
+	$(PYTHON) -m pytest tests/acceptance
+
+clean: ## delete the environment, caches and the demo's data; data of `make up` stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis var/demo *.egg-info
+
+# Linux without an NVIDIA GPU takes the CPU build of torch: a tenth of the size.
+$(READY): pyproject.toml constraints.txt
+	@./.ci/make-venv "$(VENV)"
+	@touch $@
