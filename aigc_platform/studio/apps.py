@@ -1,0 +1,14 @@
+from django.apps import AppConfig
+
+
+class StudioConfig(AppConfig):
+    name = "aigc_platform.studio"
+    label = "studio"
+    verbose_name = "Trainings and generations"
+
+    def ready(self) -> None:
+        from aigc_platform.jobs.kinds import register
+        from aigc_platform.studio.kinds import GenerationKind, TrainingKind
+
+        register(TrainingKind())
+        register(GenerationKind())

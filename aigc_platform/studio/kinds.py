@@ -1,0 +1,110 @@
+"""The job kinds `training` and `generation`."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from uuid import UUID
+
+from aigc_platform.datasets.kinds import packed_input
+from aigc_platform.datasets.models import DatasetVersion
+from aigc_platform.jobs.kinds import InputFile, JobKind, JsonObject, RunnerInput, RunnerJob
+from aigc_platform.jobs.models import Artifact, Job
+from aigc_platform.registry.models import ModelVersion
+from aigc_platform.registry.services import Publication, publish_version
+from aigc_platform.studio.specs import GenerationSpec, TrainingSpec
+
+CODE_VERSION = version("aigc-platform")
+
+
+class TrainingKind(JobKind):
+    name = "training"
+    queue = "gpu.train"
+    spec_type = TrainingSpec
+    resumable = True
+
+    def prepare(self, job: Job) -> RunnerJob:
+        spec = TrainingSpec.model_validate(job.spec)
+        rows = DatasetVersion.objects.select_related("data", "manifest", "dataset")
+        dataset_version = rows.get(pk=spec.dataset_version)
+        return RunnerJob(
+            spec=spec.model_dump(mode="json", include={"recipe", "config"}),
+            inputs=(packed_input(dataset_version),),
+            provenance={
+                "creator_tool": f"aigc-platform {CODE_VERSION}",
+                "dataset": dataset_version.dataset.name,
+                "dataset_version": str(dataset_version.pk),
+                "dataset_manifest_sha256": spec.dataset_manifest_sha256,
+            },
+        )
+
+    def complete(self, job: Job, artifacts: Sequence[Artifact], result: JsonObject) -> JsonObject:
+        spec = TrainingSpec.model_validate(job.spec)
+        output: JsonObject = {"images_seen": result["images_seen"], "metrics": result["metrics"]}
+        if spec.model is not None:
+            published = publish_version(
+                job=job, name=spec.model, publication=_publication(spec, artifacts, result)
+            )
+            output |= {"model": str(published), "model_version": str(published.pk)}
+        return output
+
+
+class GenerationKind(JobKind):
+    name = "generation"
+    queue = "gpu.sample"
+    spec_type = GenerationSpec
+    max_group = 32
+
+    def prepare(self, job: Job) -> RunnerJob:
+        spec = GenerationSpec.model_validate(job.spec)
+        rows = ModelVersion.objects.select_related("model", "weights", "network")
+        model_version = rows.get(pk=spec.model_version)
+        return RunnerJob(
+            spec=spec.model_dump(mode="json", exclude={"kind", "model", "model_version"}),
+            inputs=(_snapshot_input(model_version),),
+            provenance={
+                "creator_tool": f"aigc-platform {CODE_VERSION}",
+                "model_version": str(model_version),
+                "model_sha256": model_version.weights.sha256,
+            },
+        )
+
+    def complete(self, job: Job, artifacts: Sequence[Artifact], result: JsonObject) -> JsonObject:
+        spec = GenerationSpec.model_validate(job.spec)
+        return {"model": spec.model, "seed": spec.seed, "count": result["count"], "files": len(artifacts)}
+
+
+def generation_group_key(model_version_id: UUID) -> str:
+    """Generations of one model version may share forward passes: promise R2 makes that invisible."""
+    return f"generation:{model_version_id}"
+
+
+def _snapshot_input(model_version: ModelVersion) -> RunnerInput:
+    files = [("snapshot.safetensors", model_version.weights), ("snapshot.json", model_version.network)]
+    return RunnerInput(
+        name="snapshot",
+        files=tuple(
+            InputFile(name=name, key=artifact.key, sha256=artifact.sha256, size=artifact.size)
+            for name, artifact in files
+        ),
+    )
+
+
+def _publication(spec: TrainingSpec, artifacts: Sequence[Artifact], result: JsonObject) -> Publication:
+    by_place = {(artifact.role, artifact.index): artifact for artifact in artifacts}
+    image = result["image"]
+    return Publication(
+        dataset_version_id=spec.dataset_version,
+        dataset_manifest_sha256=spec.dataset_manifest_sha256,
+        recipe=spec.recipe,
+        config=spec.config,
+        classes=result["classes"],
+        width=image["width"],
+        height=image["height"],
+        channels=image["channels"],
+        images_seen=result["images_seen"],
+        metrics=result["metrics"],
+        code_version=CODE_VERSION,
+        weights=by_place["snapshot", 0],
+        network=by_place["snapshot", 1],
+        card=by_place.get(("card", 0)),
+        grid=by_place.get(("grid", 0)),
+    )

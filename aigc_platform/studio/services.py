@@ -1,0 +1,137 @@
+"""Writes: submit trainings and generations, checked against the rows of other apps."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from django.conf import settings
+
+from aigc_platform.accounts.models import User
+from aigc_platform.common.exceptions import FieldProblem, InvalidInputError, PlatformError
+from aigc_platform.datasets.exceptions import DatasetNotFoundError
+from aigc_platform.datasets.models import DatasetVersion
+from aigc_platform.datasets.selectors import trainable_version
+from aigc_platform.jobs.models import Job
+from aigc_platform.jobs.services import Submission, submit_job
+from aigc_platform.registry.exceptions import ModelNotFoundError
+from aigc_platform.registry.models import ModelVersion
+from aigc_platform.registry.selectors import resolve_version
+from aigc_platform.studio.kinds import generation_group_key
+from aigc_platform.studio.specs import GenerationSpec, TrainingSpec
+from ml.catalog import LARGEST_SEED, RecipeConfig, UnknownRecipeError, check_dataset, parse_config
+
+
+@dataclass(frozen=True)
+class NewTraining:
+    """What a user asks for; `config` as it came, checked here against the recipe."""
+
+    dataset: UUID
+    recipe: str
+    config: Mapping[str, Any]
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class NewGeneration:
+    """What a user asks for. `seed` None draws one, which the job then tells."""
+
+    model: str
+    count: int
+    seed: int | None = None
+    classes: list[str] | None = None
+    truncation: float = 1.0
+    format: Literal["png"] = "png"
+    delivery: Literal["files", "archive"] = "files"
+
+
+def submit_training(*, owner: User, new: NewTraining, submission: Submission) -> Job:
+    """Check recipe, config and data set, and queue the training.
+
+    Raises:
+        InvalidInputError: with a JSON pointer per field.
+        pydantic.ValidationError: the config does not fit the recipe; pointers below `/config`.
+        DatasetNotReadyError, DatasetRejectedError
+    """
+    config = _parse(new)
+    try:
+        version = trainable_version(owner, new.dataset)
+    except DatasetNotFoundError as error:
+        raise _field_error("/dataset", error) from error
+    _check_fit(new.recipe, config, version)
+    spec = TrainingSpec(
+        dataset=version.dataset_id,
+        dataset_version=version.pk,
+        dataset_manifest_sha256=version.manifest_sha256,
+        recipe=new.recipe,
+        config=config.model_dump(mode="json"),
+        model=new.model,
+    )
+    return submit_job(owner=owner, kind="training", spec=spec, submission=submission)
+
+
+def submit_generation(*, owner: User, new: NewGeneration, submission: Submission) -> Job:
+    """Check model, classes and count, and queue the generation.
+
+    Raises:
+        InvalidInputError: with a JSON pointer per field.
+    """
+    try:
+        version = resolve_version(owner, new.model)
+    except ModelNotFoundError as error:
+        raise _field_error("/model", error) from error
+    _check_generation(new, version)
+    spec = GenerationSpec(
+        model=str(version),
+        model_version=version.pk,
+        count=new.count,
+        seed=secrets.randbelow(LARGEST_SEED + 1) if new.seed is None else new.seed,
+        classes=new.classes,
+        truncation=new.truncation,
+        format=new.format,
+        delivery=new.delivery,
+    )
+    grouped = Submission(**(vars(submission) | {"group_key": generation_group_key(version.pk)}))
+    return submit_job(owner=owner, kind="generation", spec=spec, submission=grouped)
+
+
+def _parse(new: NewTraining) -> RecipeConfig:
+    try:
+        return parse_config(new.recipe, new.config)
+    except UnknownRecipeError as error:
+        problem = FieldProblem("/recipe", "recipe.not_found", str(error))
+        raise InvalidInputError(problem.message, errors=[problem]) from error
+
+
+def _check_fit(recipe: str, config: RecipeConfig, version: DatasetVersion) -> None:
+    problems = check_dataset(
+        recipe,
+        config,
+        width=version.width,
+        height=version.height,
+        channels=version.channels,
+        count=version.sample_count,
+        classes=len(version.classes),
+    )
+    if problems:
+        errors = [FieldProblem("/dataset", "dataset.does_not_fit_recipe", problem) for problem in problems]
+        raise InvalidInputError(problems[0], errors=errors)
+
+
+def _check_generation(new: NewGeneration, version: ModelVersion) -> None:
+    errors = []
+    if not 1 <= new.count <= settings.GENERATION_MAX_COUNT:
+        limit = f"Ask for 1 to {settings.GENERATION_MAX_COUNT} outputs, not {new.count}."
+        errors.append(FieldProblem("/count", "generation.count_out_of_range", limit))
+    for position, name in enumerate(new.classes or []):
+        if name not in version.classes:
+            known = ", ".join(version.classes) or "none"
+            message = f"{version} has no class {name!r}; its classes are: {known}."
+            errors.append(FieldProblem(f"/classes/{position}", "generation.unknown_class", message))
+    if errors:
+        raise InvalidInputError(errors[0].message, errors=errors)
+
+
+def _field_error(pointer: str, error: PlatformError) -> InvalidInputError:
+    return InvalidInputError(error.message, errors=[FieldProblem(pointer, error.code, error.message)])
