@@ -24,12 +24,11 @@ def main() -> int:
     incoming, outgoing = isolation.take_protocol_pipes()
     isolation.dump_stacks_on_signal()
     isolation.limit_resources()
-    threads = arguments.threads or usable_cores()
-    _limit_threads(threads)
+    _limit_threads(arguments.threads or usable_cores())
 
     channel = Channel(incoming, outgoing, end_process=isolation.end_now)
     channel.listen()
-    return serve(arguments.kind, channel, threads=threads, memory_limit_bytes=arguments.memory_limit_bytes)
+    return serve(arguments.kind, channel, memory_limit_bytes=arguments.memory_limit_bytes)
 
 
 def _parse_arguments() -> argparse.Namespace:

@@ -81,6 +81,10 @@ class Channel:
         """How the supervisor wants this job stopped, if it does. Cheap: made to be asked before every step."""
         return self._active.get(job_id)
 
+    def active_jobs(self) -> list[str]:
+        """Jobs that were started and have not ended."""
+        return list(self._active)
+
     def wait_for_checkpoint(self, job_id: str, step: int, *, timeout_seconds: float) -> bool | None:
         """Wait until the checkpoint at `step` is committed (True) or given up (False).
 

@@ -61,6 +61,19 @@ def describe(job_id: str, error: BaseException) -> Failed:
     )
 
 
+def from_validation(error: ValidationError, *, prefix: str = "") -> JobError:
+    """Name each wrong field by its JSON pointer into the spec; `prefix` is where the checked part lies in it."""
+    problems = [
+        Problem(
+            pointer="/".join((prefix, *(str(part) for part in detail["loc"]))),
+            code=detail["type"],
+            message=detail["msg"],
+        )
+        for detail in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    return JobError("invalid_input", "spec.invalid", "The job's specification is not valid.", problems)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether this is the host's or the device's memory running out, whatever the exception's class."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
@@ -84,7 +97,7 @@ def _recognise(error: BaseException) -> JobError | None:
     if isinstance(error, UnknownRecipeError):
         return JobError("invalid_input", error.code, str(error))
     if isinstance(error, ValidationError):
-        return _from_validation(error)
+        return from_validation(error)
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
         return JobError(
             "storage_error",
@@ -111,15 +124,3 @@ def _from_ml(error: MlError) -> JobError:
         ]
         return JobError("invalid_input", error.code, error.message, problems)
     return JobError("invalid_input", error.code, error.message)
-
-
-def _from_validation(error: ValidationError) -> JobError:
-    problems = [
-        Problem(
-            pointer="/" + "/".join(str(part) for part in detail["loc"]),
-            code=detail["type"],
-            message=detail["msg"],
-        )
-        for detail in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    return JobError("invalid_input", "spec.invalid", "The job's specification is not valid.", problems)

@@ -25,14 +25,17 @@ from workers.runner.protocol import (
     Stopped,
 )
 
-_PROGRESS_SECONDS = 1.0
+_PROGRESS_SECONDS = 0.9
+"""Shortest time between two reports; a little below the second that training reports at."""
+_SILENCE_SECONDS = 1.5
+"""Longest time without one while work goes on."""
 
 _MEDIA_TYPES = {
     ".png": "image/png",
     ".json": "application/json",
     ".jsonl": "application/jsonl",
     ".zip": "application/zip",
-    ".safetensors": "application/octet-stream",
+    ".safetensors": "application/vnd.safetensors",
 }
 
 
@@ -46,6 +49,7 @@ class Job:
         self._channel = channel
         self._last_progress: Progress | None = None
         self._progress_sent_at = -math.inf
+        self._is_progress_held_back = False
         self._end_lock = threading.Lock()
         self._has_ended = False
 
@@ -83,7 +87,7 @@ class Job:
         metrics: Mapping[str, float] | None = None,
         at_once: bool = False,
     ) -> None:
-        """Report progress: sent if none was for a second or if `at_once`, else kept for `stay_visible`.
+        """Report progress, at most about once a second unless `at_once`; one held back is sent at the end.
 
         JSON has no NaN and no infinity: figures that are not finite are left out.
         """
@@ -96,15 +100,18 @@ class Job:
             eta_seconds=_finite_or_none(eta_seconds),
             metrics={name: value for name, value in (metrics or {}).items() if math.isfinite(value)},
         )
-        if at_once:
-            self._progress_sent_at = -math.inf
-        self.stay_visible()
+        self._is_progress_held_back = True
+        self._send_progress_after(0.0 if at_once else _PROGRESS_SECONDS)
 
     def stay_visible(self) -> None:
-        """Repeat the last known progress once a second: it is also the sign that work is alive."""
+        """Repeat the last progress if there was none for a while: it is also the sign that work is alive."""
+        self._send_progress_after(_SILENCE_SECONDS)
+
+    def _send_progress_after(self, seconds: float) -> None:
         now = time.monotonic()
-        if self._last_progress is not None and now - self._progress_sent_at >= _PROGRESS_SECONDS:
+        if self._last_progress is not None and now - self._progress_sent_at >= seconds:
             self._progress_sent_at = now
+            self._is_progress_held_back = False
             self._channel.send(self._last_progress)
 
     def event(self, name: str, data: Mapping[str, object]) -> None:
@@ -152,6 +159,8 @@ class Job:
 
     def finish(self, result: Mapping[str, object]) -> ExitStatus:
         """End the job well; every artifact has been named."""
+        if self._is_progress_held_back:
+            self._send_progress_after(0.0)
         self._end(Finished(job_id=self.id, result=json_object(result)))
         return ExitStatus.DONE
 

@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 
-from workers.runner import isolation
+from workers.runner import failures, isolation
 from workers.runner.channel import Channel
 from workers.runner.kinds import load_handler
 from workers.runner.protocol import ExitStatus, Ready
@@ -15,13 +15,12 @@ log = logging.getLogger(__name__)
 _REPORTED_LIBRARIES = ("torch", "numpy", "PIL", "safetensors")
 
 
-def serve(kind: str, channel: Channel, *, threads: int, memory_limit_bytes: int | None = None) -> int:
+def serve(kind: str, channel: Channel, *, memory_limit_bytes: int | None = None) -> int:
     """Run jobs of this kind until the handler or the supervisor says that there are no more.
 
     Args:
         kind: a key of `kinds.HANDLERS`.
         channel: already listening.
-        threads: compute threads the libraries were told to use.
         memory_limit_bytes: address space for the jobs beyond the loaded libraries, if limited.
 
     Returns:
@@ -29,7 +28,7 @@ def serve(kind: str, channel: Channel, *, threads: int, memory_limit_bytes: int 
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     handler = load_handler(kind)
-    device = _device()
+    device, threads = _compute_resources()
     if memory_limit_bytes is not None:
         if device == "cpu":
             isolation.limit_memory(memory_limit_bytes)
@@ -37,7 +36,12 @@ def serve(kind: str, channel: Channel, *, threads: int, memory_limit_bytes: int 
             log.warning("no memory limit: this runner uses %s", device)
     channel.send(Ready(pid=os.getpid(), device=device, threads=threads, versions=library_versions()))
     while (start := channel.next_start()) is not None:
-        status = handler.run(start, channel)
+        try:
+            status = handler.run(start, channel)
+        except Exception as error:  # noqa: BLE001 - a handler's bug must not leave a job without an end
+            for job_id in channel.active_jobs():
+                channel.send(failures.describe(job_id, error))
+            return ExitStatus.INFRASTRUCTURE_ERROR
         if status is not None:
             return status
     return ExitStatus.DONE
@@ -53,7 +57,9 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-def _device() -> str:
-    """The kind of device that torch will use, if this kind of job uses torch at all."""
+def _compute_resources() -> tuple[str, int]:
+    """Kind of device and number of threads that torch uses, as torch itself says; one of each without torch."""
     torch = sys.modules.get("torch")
-    return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"
+    if torch is None:
+        return "cpu", 1
+    return "cuda" if torch.cuda.is_available() else "cpu", int(torch.get_num_threads())

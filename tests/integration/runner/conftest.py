@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from ml.catalog import parse_config
+from ml.data.packed import PackedDataset
+from ml.train import train
+from tests.integration.runner.training_setup import TINY_CONFIG
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """96 grey images of 8 px in 3 classes, as packed files."""
+    random = torch.Generator().manual_seed(1)
+    dataset = PackedDataset.create(
+        name="tiny",
+        images=torch.randint(0, 256, (96, 1, 8, 8), dtype=torch.uint8, generator=random),
+        labels=torch.arange(96) % 3,
+        classes=["cat", "dog", "3"],
+    )
+    folder = tmp_path_factory.mktemp("packed")
+    dataset.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def snapshot(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A snapshot of a generator that was hardly trained: it makes noise, but reproducible noise."""
+    result = train(
+        PackedDataset.load(packed),
+        parse_config("mlp-gan", TINY_CONFIG),
+        recipe="mlp-gan",
+        out=tmp_path_factory.mktemp("training"),
+    )
+    assert result.snapshot is not None
+    return result.snapshot

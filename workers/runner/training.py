@@ -1,0 +1,210 @@
+"""Job kind `training`: run `ml.train` and tell the supervisor what it makes on the way."""
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, Field, JsonValue, ValidationError
+
+from ml.catalog import RecipeConfig, is_conditional, parse_config
+from ml.data.packed import MANIFEST_FILENAME, PackedDataset
+from ml.files import sha256_of_file, write_json
+from ml.hooks import Hooks, Progress, Stop, TrainingResult
+from ml.train import train
+from workers.runner.channel import Channel
+from workers.runner.checkpoints import CheckpointHandover
+from workers.runner.failures import from_validation
+from workers.runner.job import Job, json_object, only_job
+from workers.runner.metrics_log import FILENAME as METRICS_FILENAME
+from workers.runner.metrics_log import MetricsLog
+from workers.runner.model_card import model_card
+from workers.runner.process import library_versions
+from workers.runner.protocol import ExitStatus, Start
+from workers.runner.provenance import provenance_of
+
+_LONGEST_TICK_SECONDS = 1.0
+_PREVIEW_ADVANCE = 1.05
+"""A preview is kept when the run has come 5 % further, so that a run of days keeps some hundred pictures."""
+_LIFECYCLE_EVENTS = frozenset({"started", "resumed", "finished", "stopped"})
+"""The platform writes these itself, for all kinds of jobs."""
+_ENVIRONMENT = ("device", "precision", "threads")
+
+
+class TrainingSpec(BaseModel):
+    """What the job kind's spec holds for the runner; `config` is checked against the recipe."""
+
+    recipe: str
+    config: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class TrainingHandler:
+    """Trains once; a fresh process for each run is what makes runs independent of each other."""
+
+    def run(self, start: Start, channel: Channel) -> ExitStatus:
+        """Train, or go on training, and end."""
+        job = only_job(start, channel)
+        try:
+            return _TrainingRun(job, checkpoint_seconds=start.checkpoint_seconds).run()
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the job's end must be told
+            return job.fail(error)
+
+
+def create_handler() -> TrainingHandler:
+    return TrainingHandler()
+
+
+def _parse(spec: TrainingSpec) -> RecipeConfig:
+    try:
+        return parse_config(spec.recipe, spec.config)
+    except ValidationError as error:
+        raise from_validation(error, prefix="/config") from error
+
+
+class _TrainingRun:
+    """One attempt, seen from outside the loop."""
+
+    def __init__(self, job: Job, *, checkpoint_seconds: float) -> None:
+        self._job = job
+        self._checkpoint_seconds = checkpoint_seconds
+        self._out = job.folder("run")
+        self._resume = Path(job.item.resume) if job.item.resume is not None else None
+        self._metrics = MetricsLog(job.workspace / METRICS_FILENAME, resume_folder=self._resume)
+        self._checkpoints = CheckpointHandover(job, extra_files=[self._metrics.path])
+        self._environment: dict[str, object] = {}
+        self._stop: Stop | None = None
+        self._preview_images = 0
+        self._asked_at = time.monotonic()
+        self._step_seconds = math.inf
+
+    def run(self) -> ExitStatus:
+        spec = TrainingSpec.model_validate(self._job.item.spec)
+        config = _parse(spec)
+        dataset_folder = self._job.input_path("dataset")
+        dataset = PackedDataset.load(dataset_folder)
+        self._job.progress(0, config.total_images, "images", at_once=True)
+        result = train(
+            dataset,
+            # Progress is the sign of life too; how often it comes does not change the weights.
+            config.model_copy(update={"tick_seconds": min(config.tick_seconds, _LONGEST_TICK_SECONDS)}),
+            recipe=spec.recipe,
+            out=self._out,
+            hooks=self._hooks(),
+            resume=self._resume,
+            checkpoint_seconds=self._checkpoint_seconds,
+            provenance=provenance_of(self._job.item),
+        )
+        if result.status == "stopped":
+            return self._end_early(result)
+        if self._job.stop_mode() == "abort":
+            return self._job.stop(checkpointed=False)
+        manifest_sha256 = sha256_of_file(dataset_folder / MANIFEST_FILENAME)
+        return self._publish(spec.recipe, config, dataset, manifest_sha256, result)
+
+    def _hooks(self) -> Hooks:
+        return Hooks(
+            on_progress=self._on_progress,
+            should_stop=self._should_stop,
+            on_checkpoint=self._on_checkpoint,
+            on_grid=self._on_grid,
+            on_event=self._on_event,
+        )
+
+    def _should_stop(self) -> Stop | None:
+        now = time.monotonic()
+        self._step_seconds = min(self._step_seconds, now - self._asked_at)
+        self._asked_at = now
+        self._job.stay_visible()
+        mode = self._job.stop_mode()
+        self._stop = Stop(mode) if mode is not None else None
+        return self._stop
+
+    def _on_progress(self, progress: Progress) -> None:
+        self._metrics.append(progress)
+        self._job.progress(
+            progress.images_seen,
+            progress.total_images,
+            "images",
+            rate=progress.images_per_second,
+            eta_seconds=progress.eta_seconds,
+            metrics=progress.metrics,
+        )
+
+    def _on_checkpoint(self, folder: Path, images_seen: int) -> None:
+        # Since the last question the loop has made one step and written this state: what is more than the
+        # shortest step stood still.
+        stalled = max(0.0, time.monotonic() - self._asked_at - self._step_seconds)
+        self._checkpoints.offer(folder, images_seen, stall_ms=round(stalled * 1000, 1))
+
+    def _on_grid(self, path: Path, images_seen: int) -> None:
+        if path.parent == self._out:
+            return  # the last one is published with the results
+        if images_seen < self._preview_images * _PREVIEW_ADVANCE:
+            path.unlink()
+            return
+        self._preview_images = images_seen
+        self._job.artifact(
+            "preview", path, index=images_seen, metadata={"images_seen": images_seen}, preview=True
+        )
+
+    def _on_event(self, event_type: str, data: Mapping[str, object]) -> None:
+        self._environment |= {name: data[name] for name in _ENVIRONMENT if name in data}
+        if event_type in _LIFECYCLE_EVENTS:
+            return
+        self._job.event(f"training.{event_type}", data)
+
+    def _end_early(self, result: TrainingResult) -> ExitStatus:
+        if self._stop is not Stop.CHECKPOINT or result.checkpoint is None:
+            return self._job.stop(checkpointed=False)
+        stored = self._checkpoints.deliver_last(result.checkpoint, result.images_seen)
+        return self._job.stop(checkpointed=stored)
+
+    def _publish(
+        self,
+        recipe: str,
+        config: RecipeConfig,
+        dataset: PackedDataset,
+        manifest_sha256: str,
+        result: TrainingResult,
+    ) -> ExitStatus:
+        """Name the artifacts and end the job well."""
+        if result.snapshot is None or result.grid is None:
+            raise RuntimeError("a finished training run has a snapshot and a grid")
+        weights, description = (result.snapshot / f"snapshot.{suffix}" for suffix in ("safetensors", "json"))
+        snapshot_sha256 = sha256_of_file(weights)
+        card = model_card(
+            item=self._job.item,
+            recipe=recipe,
+            config=config,
+            dataset=dataset,
+            manifest_sha256=manifest_sha256,
+            result=result,
+            snapshot_sha256=snapshot_sha256,
+            environment=self._environment,
+            versions=library_versions(),
+        )
+        card_path = self._job.workspace / "model-card.json"
+        write_json(card_path, json_object(card))
+        images_seen: dict[str, JsonValue] = {"images_seen": result.images_seen}
+        self._job.artifact("snapshot", weights, index=0, metadata=images_seen)
+        self._job.artifact("snapshot", description, index=1)
+        self._job.artifact("grid", result.grid, metadata=images_seen)
+        self._job.artifact("metrics", self._metrics.path)
+        self._job.artifact("card", card_path)
+        channels, height, width = dataset.image_shape
+        return self._job.finish(
+            {
+                "recipe": recipe,
+                "images_seen": result.images_seen,
+                "seconds": round(result.seconds, 3),
+                "metrics": result.metrics,
+                "classes": list(dataset.classes)
+                if is_conditional(config, classes=len(dataset.classes))
+                else [],
+                "image": {"width": width, "height": height, "channels": channels},
+                "snapshot_sha256": snapshot_sha256,
+                "dataset_manifest_sha256": manifest_sha256,
+                "seed": config.seed,
+                **self._environment,
+            }
+        )
