@@ -3,8 +3,13 @@
 from importlib.util import find_spec
 from typing import Any
 
+import django_stubs_ext
+
 from aigc_platform.settings.env import REPOSITORY_DIR, database_settings, load_env
 from aigc_platform.settings.logs import configure_structlog, logging_config
+
+# Lets `ModelAdmin[Job]` and the like be written at run time as the type checker reads them.
+django_stubs_ext.monkeypatch()
 
 ENV = load_env()
 
