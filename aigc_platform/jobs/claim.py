@@ -1,8 +1,8 @@
 """How a worker gets work: one short transaction, `FOR UPDATE SKIP LOCKED`, a new fence.
 
-Order: priority, then the owner who was served longest ago (fair share), then `run_at`, then id. The first query
-only proposes one row per owner and queue by an index skip scan, so its cost grows with the owners who wait, not
-with the jobs.
+Order: priority, then the owner who was served longest ago (fair share), then `run_at`, then id. A first query finds
+whose turn it is, by an index skip scan over the owners who wait: its cost does not grow with their jobs. Then the
+best job of the first owner who has one that nobody else is claiming is locked.
 """
 
 import time
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from aigc_platform.jobs.kinds import get_kind
@@ -20,11 +20,13 @@ from aigc_platform.jobs.models import Attempt, Job, OwnerShare, Worker
 from aigc_platform.jobs.states import JobStatus
 from aigc_platform.jobs.transitions import transition
 
-_PROPOSALS = 16
-_RETRIES = 5
+_TURNS = 16
+_LOOKS = 5
+_PAUSE_SECONDS = 0.01
 
-_PROPOSE = """
-SELECT best.id
+# The conditions on a job are those of `_claimable` below.
+_TURNS_SQL = """
+SELECT q.queue, owners.owner_id, best.priority
 FROM unnest(%(queues)s::varchar[]) AS q(queue)
 CROSS JOIN LATERAL (
   WITH RECURSIVE waiting(owner_id) AS (
@@ -40,7 +42,9 @@ CROSS JOIN LATERAL (
 ) AS owners
 CROSS JOIN LATERAL (
   SELECT id, priority, run_at FROM jobs_job
-  WHERE status = 'queued' AND jobs_job.queue = q.queue AND owner_id = owners.owner_id AND run_at <= now()
+  WHERE status = 'queued' AND jobs_job.queue = q.queue AND owner_id = owners.owner_id
+    AND run_at <= statement_timestamp()
+    AND (start_deadline_at IS NULL OR start_deadline_at > statement_timestamp() OR attempt_count > 0)
   ORDER BY priority DESC, run_at, id LIMIT 1
 ) AS best
 LEFT JOIN jobs_ownershare share ON share.owner_id = owners.owner_id
@@ -71,29 +75,42 @@ def claim_jobs(worker: Worker, *, device: str = "") -> list[Claim]:
     Returns:
         No claim if nothing is eligible; one claim; or several of one kind and group key.
     """
-    for _ in range(_RETRIES):
-        proposals = _propose(worker.queues)
-        if not proposals:
+    for _ in range(_LOOKS):
+        turns = _turns(worker.queues)
+        if not turns:
             return []
         with transaction.atomic():
-            job = _lock_first(proposals)
+            job = _lock_first(turns)
             if job is not None:
                 members = [job, *_lock_group(job)]
-                return [_take(member, worker, device) for member in members]
-        # Others hold every proposed row in claims of their own, which take milliseconds; look again.
-        time.sleep(0.01)
+                claims = [_take(member, worker, device) for member in members]
+                _note_served([member.owner_id for member in members])
+                return claims
+        # Others hold all of these in claims of their own, which take milliseconds.
+        time.sleep(_PAUSE_SECONDS)
     return []
 
 
-def _propose(queues: Sequence[str]) -> list[UUID]:
+@dataclass(frozen=True)
+class _Turn:
+    """An owner with a due job in a queue, and the priority of the best one."""
+
+    queue: str
+    owner_id: UUID
+    priority: int
+
+
+def _turns(queues: Sequence[str]) -> list[_Turn]:
     with connection.cursor() as cursor:
-        cursor.execute(_PROPOSE, {"queues": list(queues), "limit": _PROPOSALS})
-        return [row[0] for row in cursor.fetchall()]
+        cursor.execute(_TURNS_SQL, {"queues": list(queues), "limit": _TURNS})
+        return [_Turn(*row) for row in cursor.fetchall()]
 
 
-def _lock_first(proposals: Sequence[UUID]) -> Job | None:
-    for job_id in proposals:
-        job = _unclaimed().filter(pk=job_id).first()
+def _lock_first(turns: Sequence[_Turn]) -> Job | None:
+    for turn in turns:
+        # Not below the priority that made it this owner's turn: that would pass over another owner.
+        jobs = _claimable().filter(owner=turn.owner_id, queue=turn.queue, priority__gte=turn.priority)
+        job = jobs.order_by("-priority", "run_at", "id").first()
         if job is not None:
             return job
     return None
@@ -103,12 +120,14 @@ def _lock_group(job: Job) -> list[Job]:
     limit = get_kind(job.kind).max_group - 1
     if not job.group_key or limit <= 0:
         return []
-    peers = _unclaimed().filter(group_key=job.group_key, queue=job.queue, kind=job.kind, run_at__lte=Now())
+    peers = _claimable().filter(group_key=job.group_key, queue=job.queue, kind=job.kind)
     return list(peers.exclude(pk=job.pk).order_by("-priority", "run_at", "id")[:limit])
 
 
-def _unclaimed() -> QuerySet[Job]:
-    return Job.objects.select_for_update(of=("self",), skip_locked=True).filter(status=JobStatus.QUEUED)
+def _claimable() -> QuerySet[Job]:
+    in_time = Q(start_deadline_at__isnull=True) | Q(start_deadline_at__gt=Now()) | Q(attempt_count__gt=0)
+    due = Job.objects.filter(in_time, status=JobStatus.QUEUED, run_at__lte=Now())
+    return due.select_for_update(of=("self",), skip_locked=True)
 
 
 def _take(job: Job, worker: Worker, device: str) -> Claim:
@@ -125,5 +144,11 @@ def _take(job: Job, worker: Worker, device: str) -> Claim:
     attempt = Attempt.objects.create(
         job=taken, number=taken.attempt_count, fence=taken.fence, worker=worker, device=device
     )
-    OwnerShare.objects.filter(owner_id=taken.owner_id).update(served_at=Now())
     return Claim(job=taken, fence=taken.fence, attempt=attempt, worker=worker)
+
+
+def _note_served(owner_ids: Sequence[UUID]) -> None:
+    shares = OwnerShare.objects.filter(owner_id__in=set(owner_ids))
+    # In one order everywhere: two groups with the same owners must not wait for each other crosswise.
+    locked = shares.order_by("owner_id").select_for_update().values_list("owner_id", flat=True)
+    OwnerShare.objects.filter(owner_id__in=list(locked)).update(served_at=Now())

@@ -81,17 +81,24 @@ def requeue(
     delay_seconds: float = 0.0,
     spends_recovery: bool,
     exit_code: int | None = None,
+    outcome: AttemptOutcome | None = None,
 ) -> Job:
     """Give the job back to its queue; the fence rises, so nothing of this attempt can follow.
 
-    Precondition: `starting`, `running` or `finalizing` under this fence. A job whose cancel or pause is under way
-    becomes `canceled` or `paused` instead: its owner's wish needs no other run.
+    Precondition: any leased status under this fence. A job whose cancel or pause is under way becomes `canceled` or
+    `paused` instead: its owner's wish needs no other run.
+
+    Args:
+        delay_seconds: the job is due again after this time; its queue is rung then.
+        outcome: of the attempt; by default what became of the job (`requeued`, `canceled`, `paused`).
     """
     with transaction.atomic():
-        end_attempt(job.pk, fence, AttemptOutcome.REQUEUED, reason=reason, exit_code=exit_code)
-        settled = _settle_wish(job, fence, actor=actor)
+        settled = _settle_wish(
+            job, fence, actor=actor, attempt_reason=reason, exit_code=exit_code, outcome=outcome
+        )
         if settled is not None:
             return settled
+        end_attempt(job.pk, fence, outcome or AttemptOutcome.REQUEUED, reason=reason, exit_code=exit_code)
         requeued = transition(
             job.pk,
             JobStatus.QUEUED,
@@ -104,8 +111,7 @@ def requeue(
             queued_at=Now(),
             recoveries=F("recoveries") + (1 if spends_recovery else 0),
         )
-        if delay_seconds <= 0:
-            write_ring(job.queue)
+        write_ring(job.queue, delay_seconds=delay_seconds)
         return requeued
 
 
@@ -141,13 +147,22 @@ def fail_job(
     reason: StatusReason,
     error: Mapping[str, Any],
     exit_code: int | None = None,
+    outcome: AttemptOutcome | None = None,
 ) -> Job:
     """End the job as `failed` with an error a person can act on; a cancel that came first wins."""
     with transaction.atomic():
-        end_attempt(job.pk, fence, AttemptOutcome.FAILED, reason=reason, exit_code=exit_code)
-        settled = _settle_wish(job, fence, actor=actor, wishes={JobStatus.CANCELING})
+        settled = _settle_wish(
+            job,
+            fence,
+            actor=actor,
+            wishes={JobStatus.CANCELING},
+            attempt_reason=reason,
+            exit_code=exit_code,
+            outcome=outcome,
+        )
         if settled is not None:
             return settled
+        end_attempt(job.pk, fence, outcome or AttemptOutcome.FAILED, reason=reason, exit_code=exit_code)
         return transition(
             job.pk,
             JobStatus.FAILED,
@@ -166,6 +181,9 @@ def _settle_wish(
     *,
     actor: str,
     wishes: Collection[JobStatus] = (JobStatus.CANCELING, JobStatus.PAUSING),
+    attempt_reason: StatusReason,
+    exit_code: int | None,
+    outcome: AttemptOutcome | None,
 ) -> Job | None:
     """End a job as its owner asked, if a cancel or pause is under way; None if none is.
 
@@ -177,7 +195,14 @@ def _settle_wish(
         raise LeaseLostError
     if current.status not in wishes:
         return None
-    target = JobStatus.CANCELED if current.status == JobStatus.CANCELING else JobStatus.PAUSED
+    is_cancel = current.status == JobStatus.CANCELING
+    ended_as = AttemptOutcome.CANCELED if is_cancel else AttemptOutcome.PAUSED
+    end_attempt(job.pk, fence, outcome or ended_as, reason=attempt_reason, exit_code=exit_code)
     return transition(
-        job.pk, target, actor=actor, fence=fence, raise_fence=True, reason=current.status_reason
+        job.pk,
+        JobStatus.CANCELED if is_cancel else JobStatus.PAUSED,
+        actor=actor,
+        fence=fence,
+        raise_fence=True,
+        reason=current.status_reason,
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aigc_platform.jobs.leases import fail_job, requeue
-from aigc_platform.jobs.models import Job
+from aigc_platform.jobs.models import AttemptOutcome, Job
 from aigc_platform.jobs.states import StatusReason
 
 
@@ -16,6 +16,7 @@ def recover(
     reason: StatusReason,
     error: Mapping[str, Any],
     exit_code: int | None = None,
+    outcome: AttemptOutcome | None = None,
 ) -> Job:
     """Queue the job again with a recovery spent, or fail it with `error` if none is left.
 
@@ -23,7 +24,9 @@ def recover(
     """
     current = Job.objects.only("recoveries", "max_recoveries").get(pk=job.pk)
     if current.recoveries >= current.max_recoveries:
-        return fail_job(job, fence, actor=actor, reason=reason, error=error, exit_code=exit_code)
+        return fail_job(
+            job, fence, actor=actor, reason=reason, error=error, exit_code=exit_code, outcome=outcome
+        )
     return requeue(
         job,
         fence,
@@ -32,6 +35,7 @@ def recover(
         delay_seconds=recovery_delay_seconds(current.recoveries),
         spends_recovery=True,
         exit_code=exit_code,
+        outcome=outcome,
     )
 
 
