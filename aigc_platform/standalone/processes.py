@@ -93,13 +93,20 @@ def start(spec: ProcessSpec) -> subprocess.Popen[bytes]:
         raise ValueError(f"{spec.name} has no log file")
     with open_log(spec.log_path) as log:
         process = spawn(spec, output=log)
+    try:
+        _wait_until_ready(process, spec)
+    except BaseException:
+        stop(process, spec)
+        raise
+    return process
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], spec: ProcessSpec) -> None:
     deadline = time.monotonic() + spec.ready_seconds
     while spec.is_ready is not None and not spec.is_ready():
         if process.poll() is not None or time.monotonic() > deadline:
-            stop(process, spec)
             raise StandaloneError(failure(spec, process.returncode))
         time.sleep(0.05)
-    return process
 
 
 def stop(process: subprocess.Popen[bytes], spec: ProcessSpec) -> None:

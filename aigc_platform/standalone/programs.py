@@ -86,7 +86,7 @@ def api(environment: Mapping[str, str], *, port: int) -> ProcessSpec:
         environment=environment,
         working_folder=REPOSITORY_DIR,
         stop_seconds=2,
-        is_ready=lambda: _answers(f"http://{LOOPBACK}:{port}/readyz"),
+        is_ready=lambda: answers(f"http://{LOOPBACK}:{port}/readyz"),
         ready_seconds=60,
     )
 
@@ -130,7 +130,8 @@ def _manage(command: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "django", command)
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Return whether a GET of our own loopback address succeeds."""
     try:
         with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own loopback address
             return bool(response.status == 200)

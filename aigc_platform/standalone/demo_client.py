@@ -1,0 +1,136 @@
+"""What the demo does as a client of the API: plain HTTP, nothing of the platform imported."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+_POLL_SECONDS = 0.5
+_JOB_ENDS = frozenset({"succeeded", "failed", "canceled", "expired"})
+
+
+class DemoError(Exception):
+    """A step of the demo failed; the message says which and why."""
+
+
+class DemoClient:
+    """The calls of the demo, each of which returns checked data or raises `DemoError`."""
+
+    def __init__(self, api_url: str, token: str) -> None:
+        self._api = httpx.Client(
+            base_url=api_url.rstrip("/") + "/", headers={"Authorization": f"Token {token}"}, timeout=30
+        )
+        # Links to the store carry their own permission and must work without ours.
+        self._store = httpx.Client(timeout=60)
+
+    def close(self) -> None:
+        self._api.close()
+        self._store.close()
+
+    def ready_dataset(self, builtin: str, *, seconds: float) -> dict[str, Any]:
+        """Return a built-in data set, created now unless an earlier run left it."""
+        dataset = self._known_dataset(builtin) or self._call(
+            "POST", "datasets", json={"name": builtin, "builtin": builtin}
+        )
+        deadline = time.monotonic() + seconds
+        while dataset["status"] != "ready":
+            if dataset["status"] == "rejected":
+                raise DemoError(
+                    f"The data set {builtin} was rejected: {dataset.get('errors') or 'no reason given'}"
+                )
+            _still_in_time(deadline, f"The data set {builtin} was not ready in {seconds:g} s")
+            time.sleep(_POLL_SECONDS)
+            dataset = self._call("GET", f"datasets/{dataset['id']}")
+        return dataset
+
+    def submit(self, kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Submit a job (`trainings` or `generations`) and return it."""
+        return self._call("POST", kind, json=dict(body))
+
+    def finished(
+        self, kind: str, job: Mapping[str, Any], *, seconds: float, watch: Callable[[Mapping[str, Any]], None]
+    ) -> dict[str, Any]:
+        """Poll a job until it succeeds; `watch` sees every state of it on the way."""
+        deadline = time.monotonic() + seconds
+        while True:
+            current = self._call("GET", f"{kind}/{job['id']}")
+            watch(current)
+            if current["status"] in _JOB_ENDS:
+                break
+            _still_in_time(deadline, f"The job {job['id']} did not end in {seconds:g} s")
+            time.sleep(_POLL_SECONDS)
+        if current["status"] != "succeeded":
+            error = current.get("error") or {}
+            reason = (
+                error.get("message")
+                or error.get("detail")
+                or current.get("status_reason")
+                or "no reason given"
+            )
+            raise DemoError(f"The job {job['id']} is {current['status']}: {reason}")
+        return current
+
+    def latest_version(self, model: str) -> dict[str, Any]:
+        """Return the newest version of a model, with its card."""
+        versions = list(self._pages(f"models/{model}/versions"))
+        if not versions:
+            raise DemoError(f"The training left no version of the model {model}")
+        number = max(version["number"] for version in versions)
+        return self._call("GET", f"models/{model}/versions/{number}")
+
+    def artifacts(self, kind: str, job: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return all artifacts of a job."""
+        return list(self._pages(f"{kind}/{job['id']}/artifacts"))
+
+    def download(self, artifact: Mapping[str, Any], path: Path) -> None:
+        """Fetch an artifact from the store and check its length and SHA-256."""
+        try:
+            answer = self._store.get(artifact["url"])
+        except httpx.HTTPError as error:
+            raise DemoError(f"The store did not hand out {artifact['filename']}: {error}") from error
+        if answer.status_code != httpx.codes.OK:
+            raise DemoError(f"The store answered {answer.status_code} for {artifact['filename']}")
+        sha256 = hashlib.sha256(answer.content).hexdigest()
+        if sha256 != artifact["sha256"] or len(answer.content) != artifact["size"]:
+            raise DemoError(f"{artifact['filename']} arrived damaged: its SHA-256 is {sha256}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(answer.content)
+
+    def _known_dataset(self, builtin: str) -> dict[str, Any] | None:
+        usable = (
+            dataset
+            for dataset in self._pages("datasets")
+            if dataset["name"] == builtin and dataset["status"] != "rejected"
+        )
+        return next(usable, None)
+
+    def _pages(self, path: str) -> Iterator[dict[str, Any]]:
+        next_page: str | None = path
+        while next_page:
+            page = self._call("GET", next_page)
+            yield from page["results"]
+            next_page = page["next"]
+
+    def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        try:
+            answer = self._api.request(method, path, **arguments)
+        except httpx.HTTPError as error:
+            raise DemoError(f"{method} {path} got no answer: {error}") from error
+        try:
+            content: dict[str, Any] = answer.json()
+        except ValueError:
+            content = {}
+        if not answer.is_success:
+            fields = "".join(f" {item['pointer']}: {item['message']}" for item in content.get("errors") or ())
+            raise DemoError(
+                f"{method} {path} answered {answer.status_code}: {content.get('detail', '')}{fields}"
+            )
+        return content
+
+
+def _still_in_time(deadline: float, complaint: str) -> None:
+    if time.monotonic() > deadline:
+        raise DemoError(complaint)
