@@ -77,6 +77,6 @@ def test_messages_and_tracebacks_of_libraries_are_redacted(log: io.StringIO) -> 
 
 def test_every_format_is_a_valid_configuration() -> None:
     for log_format in ("json", "console"):
-        config = logging_config(level="WARNING", log_format=log_format)  # type: ignore[arg-type]
+        config = logging_config(level="WARNING", log_format=log_format)
         logging.config.DictConfigurator(config)
         assert config["root"]["level"] == "WARNING"
