@@ -28,24 +28,24 @@ class CheckpointHandover:
         """
         self._job = job
         self._extra_files = tuple(extra_files)
-        self._in_flight: int | None = None
+        self._last_step: int | None = None
 
     def offer(self, folder: Path, step: int, *, stall_ms: float) -> bool:
         """Hand over the complete state in `folder`, unless the one before is still being stored.
 
         Returns:
-            Whether it was handed over.
+            Whether the state at `step` has been handed over, now or before.
         """
-        if self._in_flight is not None:
-            if self._job.wait_for_checkpoint(self._in_flight, timeout_seconds=0) is None:
-                return False
-            self._in_flight = None
+        if step == self._last_step:
+            return True
+        if self._last_step is not None and self._outcome(0) is None:
+            return False
         handed_over = self._job.folder("checkpoints") / f"{step:012d}"
         shutil.copytree(folder, handed_over, copy_function=_link_or_copy)
         for path in self._extra_files:
             if path.exists():
                 shutil.copy(path, handed_over / path.name)
-        self._in_flight = step
+        self._last_step = step
         self._job.checkpoint(handed_over, step, stall_ms=stall_ms)
         return True
 
@@ -56,17 +56,17 @@ class CheckpointHandover:
             Whether it was, within `FINAL_COMMIT_SECONDS`. An abort ends the wait.
         """
         deadline = time.monotonic() + FINAL_COMMIT_SECONDS
-        if self._in_flight not in {None, step}:
-            self._settle(deadline)
-        if self._in_flight != step and not self.offer(folder, step, stall_ms=0.0):
+        if self._last_step not in {None, step}:
+            self._outcome(FINAL_COMMIT_SECONDS)
+        if not self.offer(folder, step, stall_ms=0.0):
             return False
-        return self._settle(deadline) is True
+        return self._outcome(max(0.0, deadline - time.monotonic())) is True
 
-    def _settle(self, deadline: float) -> bool | None:
-        if self._in_flight is None:
+    def _outcome(self, timeout_seconds: float) -> bool | None:
+        """What became of the state handed over last: stored, given up, or None while that is not known."""
+        if self._last_step is None:
             return None
-        remaining = max(0.0, deadline - time.monotonic())
-        return self._job.wait_for_checkpoint(self._in_flight, timeout_seconds=remaining)
+        return self._job.wait_for_checkpoint(self._last_step, timeout_seconds=timeout_seconds)
 
 
 def _link_or_copy(source: str, target: str) -> None:

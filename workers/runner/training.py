@@ -205,6 +205,7 @@ class _TrainingRun:
                 "snapshot_sha256": snapshot_sha256,
                 "dataset_manifest_sha256": manifest_sha256,
                 "seed": config.seed,
+                "card": card,
                 **self._environment,
             }
         )
