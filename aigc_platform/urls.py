@@ -13,6 +13,10 @@ urlpatterns = [
     path("readyz", readyz, name="readyz"),
     path("api/", include("aigc_platform.api.urls")),
     path("api/v1/", include("aigc_platform.accounts.urls")),
+    path("api/v1/", include("aigc_platform.jobs.urls")),
+    path("api/v1/", include("aigc_platform.datasets.urls")),
+    path("api/v1/", include("aigc_platform.registry.urls")),
+    path("api/v1/", include("aigc_platform.studio.urls")),
     path("admin/", admin.site.urls),
 ]
 

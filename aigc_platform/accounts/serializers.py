@@ -7,11 +7,11 @@ from rest_framework import serializers
 
 from aigc_platform.accounts.models import ApiToken
 from aigc_platform.api.scopes import Scope
-from aigc_platform.api.serializers import StrictSerializer
+from aigc_platform.api.serializers import StrictSerializer, TextField
 
 
 class TokenRequestSerializer(StrictSerializer):
-    name = serializers.CharField(max_length=100, help_text="What the token is for.")
+    name = TextField(max_length=100, help_text="What the token is for.")
     scopes = serializers.ListField(
         child=serializers.ChoiceField(choices=Scope.choices),
         min_length=1,

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
 from rest_framework.viewsets import GenericViewSet
 
 
@@ -16,5 +17,14 @@ class OwnedViewSet(GenericViewSet[Any]):
     owner_path = "owner"
     lookup_value_converter = "uuid"
 
-    def get_queryset(self) -> QuerySet[Model]:
-        return super().get_queryset().filter(**{self.owner_path: self.request.user})
+    def get_queryset(self) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset()
+        if getattr(self, "swagger_fake_view", False):
+            # The schema is made without a request; it needs the columns alone.
+            return rows.none()
+        return rows.filter(**{self.owner_path: self.request.user})
+
+    def get_object(self) -> Any:
+        """Return the row the address names. Filters of lists do not apply: an id is an id."""
+        name = self.lookup_field
+        return get_object_or_404(self.get_queryset(), **{name: self.kwargs[name]})

@@ -43,3 +43,9 @@ class AlreadyCompletedError(ConflictError):
     """This upload was completed before with another size or SHA-256."""
 
     code = "dataset.already_completed"
+
+
+class NotAnUploadError(ConflictError):
+    """This data set is a built-in one: there is no upload to complete."""
+
+    code = "dataset.not_an_upload"

@@ -9,10 +9,17 @@ from aigc_platform.datasets.models import Dataset, DatasetStatus, DatasetVersion
 from aigc_platform.datasets.specs import DatasetImportSpec, UploadSource
 from aigc_platform.jobs.kinds import InputFile, JobKind, JsonObject, RunnerInput, RunnerJob
 from aigc_platform.jobs.models import Artifact, Job
+from aigc_platform.storage.exceptions import ObjectCorruptError
 
 _ENDED_EARLY = {
     "code": "dataset.import_ended",
     "message": "The import ended before the data set was read; create it again to try once more.",
+    "errors": [],
+}
+_OTHER_BYTES = {
+    "code": "dataset.sha256_mismatch",
+    "message": "The uploaded bytes do not have the SHA-256 you stated; create the data set again and upload "
+    "the file once more.",
     "errors": [],
 }
 
@@ -47,15 +54,21 @@ class DatasetImportKind(JobKind):
             manifest=by_role["manifest"],
             preview=by_role.get("grid"),
         )
-        dataset.status = DatasetStatus.READY
-        dataset.save(update_fields=["status"])
+        # A retried import may follow a rejected one.
+        dataset.status, dataset.error, dataset.import_job = DatasetStatus.READY, None, job
+        dataset.save(update_fields=["status", "error", "import_job"])
         return {"dataset": str(dataset.pk), "version": version.number, **result}
 
     def ended(self, job: Job) -> None:
         spec = DatasetImportSpec.model_validate(job.spec)
         Dataset.objects.filter(pk=spec.dataset, status=DatasetStatus.VALIDATING).update(
-            status=DatasetStatus.REJECTED, error=job.error or _ENDED_EARLY
+            status=DatasetStatus.REJECTED, error=_explain(job.error or _ENDED_EARLY)
         )
+
+
+def _explain(error: JsonObject) -> JsonObject:
+    """Say what the store's own errors mean for the person who uploaded."""
+    return _OTHER_BYTES if error["code"] == ObjectCorruptError.code else error
 
 
 def _inputs(spec: DatasetImportSpec) -> tuple[RunnerInput, ...]:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 
 from aigc_platform.accounts.models import User
 from aigc_platform.datasets.exceptions import DatasetNotFoundError, DatasetNotReadyError, DatasetRejectedError
@@ -34,3 +34,10 @@ def trainable_version(owner: User, dataset_id: UUID) -> DatasetVersion:
     if version is None:
         raise DatasetNotReadyError(f"The data set is {dataset.status}; wait until its status is ready.")
     return version
+
+
+def with_versions(datasets: QuerySet[Dataset]) -> QuerySet[Dataset]:
+    """Fetch the versions and their previews too, in one more query for all rows."""
+    return datasets.prefetch_related(
+        Prefetch("versions", DatasetVersion.objects.select_related("preview").order_by("-number"))
+    )

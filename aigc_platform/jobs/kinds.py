@@ -59,6 +59,8 @@ class JobKind:
     name: ClassVar[str]
     queue: ClassVar[str]
     spec_type: ClassVar[type[BaseModel]]
+    resource: ClassVar[str] = "jobs"
+    """Collection of the API that shows this kind: `/api/v1/<resource>/<id>`."""
     resumable: ClassVar[bool] = False
     """Whether checkpoints make sense: pause, drain and recovery then go on from the last one."""
     max_group: ClassVar[int] = 1
@@ -100,3 +102,8 @@ def get_kind(name: str) -> JobKind:
 
 def kind_names() -> list[str]:
     return sorted(_kinds)
+
+
+def queue_names() -> list[str]:
+    """Return every queue that some registered kind waits in."""
+    return sorted({kind.queue for kind in _kinds.values()})

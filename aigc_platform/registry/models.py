@@ -45,6 +45,7 @@ class ModelVersion(models.Model):
     weights = models.ForeignKey("jobs.Artifact", on_delete=models.PROTECT, related_name="+")
     network = models.ForeignKey("jobs.Artifact", on_delete=models.PROTECT, related_name="+")
     card = models.ForeignKey("jobs.Artifact", on_delete=models.PROTECT, null=True, related_name="+")
+    card_content = models.JSONField(default=dict)
     grid = models.ForeignKey("jobs.Artifact", on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(db_default=Now())
 

@@ -18,6 +18,7 @@ class Publication:
 
     Attributes:
         weights, network: the artifacts that hold the weights and how to build their network.
+        card, card_content: the model card as a file and what it says.
     """
 
     dataset_version_id: UUID
@@ -34,6 +35,7 @@ class Publication:
     weights: Artifact
     network: Artifact
     card: Artifact | None
+    card_content: dict[str, Any]
     grid: Artifact | None
 
 

@@ -17,6 +17,7 @@ CODE_VERSION = version("aigc-platform")
 
 class TrainingKind(JobKind):
     name = "training"
+    resource = "trainings"
     queue = "gpu.train"
     spec_type = TrainingSpec
     resumable = True
@@ -49,6 +50,7 @@ class TrainingKind(JobKind):
 
 class GenerationKind(JobKind):
     name = "generation"
+    resource = "generations"
     queue = "gpu.sample"
     spec_type = GenerationSpec
     max_group = 32
@@ -106,5 +108,6 @@ def _publication(spec: TrainingSpec, artifacts: Sequence[Artifact], result: Json
         weights=by_place["snapshot", 0],
         network=by_place["snapshot", 1],
         card=by_place.get(("card", 0)),
+        card_content=result.get("card", {}),
         grid=by_place.get(("grid", 0)),
     )

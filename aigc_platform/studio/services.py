@@ -7,17 +7,20 @@ from typing import Any, Literal
 from uuid import UUID
 
 from django.conf import settings
+from pydantic import ValidationError
 
 from aigc_platform.accounts.models import User
+from aigc_platform.api.pointers import problems_of_pydantic
 from aigc_platform.common.exceptions import FieldProblem, InvalidInputError, PlatformError
 from aigc_platform.datasets.exceptions import DatasetNotFoundError
 from aigc_platform.datasets.models import DatasetVersion
 from aigc_platform.datasets.selectors import trainable_version
 from aigc_platform.jobs.models import Job
-from aigc_platform.jobs.services import Submission, submit_job
+from aigc_platform.jobs.services import Submission, find_replay, submit_job
 from aigc_platform.registry.exceptions import ModelNotFoundError
 from aigc_platform.registry.models import ModelVersion
 from aigc_platform.registry.selectors import resolve_version
+from aigc_platform.studio.exceptions import RecipeNotFoundError
 from aigc_platform.studio.kinds import generation_group_key
 from aigc_platform.studio.specs import GenerationSpec, TrainingSpec
 from ml.catalog import LARGEST_SEED, RecipeConfig, UnknownRecipeError, check_dataset, parse_config
@@ -27,7 +30,7 @@ from ml.catalog import LARGEST_SEED, RecipeConfig, UnknownRecipeError, check_dat
 class NewTraining:
     """What a user asks for; `config` as it came, checked here against the recipe."""
 
-    dataset: UUID
+    dataset: UUID | str
     recipe: str
     config: Mapping[str, Any]
     model: str | None = None
@@ -51,14 +54,16 @@ def submit_training(*, owner: User, new: NewTraining, submission: Submission) ->
 
     Raises:
         InvalidInputError: with a JSON pointer per field.
-        pydantic.ValidationError: the config does not fit the recipe; pointers below `/config`.
         DatasetNotReadyError, DatasetRejectedError
     """
-    config = _parse(new)
-    try:
-        version = trainable_version(owner, new.dataset)
-    except DatasetNotFoundError as error:
-        raise _field_error("/dataset", error) from error
+    replay = _find_replay(owner, submission)
+    if replay is not None:
+        return replay
+    errors: list[FieldProblem] = []
+    config = _parse(new, errors)
+    version = _dataset_version(owner, new, errors)
+    if config is None or version is None:
+        raise InvalidInputError(errors[0].message, errors=errors)
     _check_fit(new.recipe, config, version)
     spec = TrainingSpec(
         dataset=version.dataset_id,
@@ -77,6 +82,9 @@ def submit_generation(*, owner: User, new: NewGeneration, submission: Submission
     Raises:
         InvalidInputError: with a JSON pointer per field.
     """
+    replay = _find_replay(owner, submission)
+    if replay is not None:
+        return replay
     try:
         version = resolve_version(owner, new.model)
     except ModelNotFoundError as error:
@@ -96,12 +104,30 @@ def submit_generation(*, owner: User, new: NewGeneration, submission: Submission
     return submit_job(owner=owner, kind="generation", spec=spec, submission=grouped)
 
 
-def _parse(new: NewTraining) -> RecipeConfig:
+def _find_replay(owner: User, submission: Submission) -> Job | None:
+    """Look before checking: a repeated request gets its answer again, whatever has changed since."""
+    return find_replay(
+        owner=owner, idempotency_key=submission.idempotency_key, request_sha256=submission.request_sha256
+    )
+
+
+def _parse(new: NewTraining, errors: list[FieldProblem]) -> RecipeConfig | None:
     try:
         return parse_config(new.recipe, new.config)
     except UnknownRecipeError as error:
-        problem = FieldProblem("/recipe", "recipe.not_found", str(error))
-        raise InvalidInputError(problem.message, errors=[problem]) from error
+        errors.append(FieldProblem("/recipe", RecipeNotFoundError.code, str(error)))
+    except ValidationError as error:
+        errors += problems_of_pydantic(error, "/config")
+    return None
+
+
+def _dataset_version(owner: User, new: NewTraining, errors: list[FieldProblem]) -> DatasetVersion | None:
+    try:
+        return trainable_version(owner, UUID(str(new.dataset)))
+    except (DatasetNotFoundError, ValueError):
+        message = f"There is no data set {str(new.dataset)!r} of yours."
+        errors.append(FieldProblem("/dataset", DatasetNotFoundError.code, message))
+        return None
 
 
 def _check_fit(recipe: str, config: RecipeConfig, version: DatasetVersion) -> None:

@@ -5,6 +5,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+LARGEST_TRUNCATION = 2.0
+
 
 class TrainingSpec(BaseModel):
     """A training of `recipe` on one version of a data set.

@@ -1,0 +1,165 @@
+"""`/api/v1/jobs` and what every kind of job offers: history, figures, outputs, cancel, pause, resume, retry."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, serializers, status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
+from rest_framework.viewsets import GenericViewSet, ViewSet
+
+from aigc_platform.accounts.authentication import caller
+from aigc_platform.api.pagination import IndexOrderPagination
+from aigc_platform.api.queries import parse_query
+from aigc_platform.api.views import OwnedViewSet
+from aigc_platform.jobs import services
+from aigc_platform.jobs.filters import ArtifactFilter, JobFilter
+from aigc_platform.jobs.models import Artifact, Job, JobEvent, Worker
+from aigc_platform.jobs.selectors import (
+    artifacts_of,
+    events_after,
+    live_workers,
+    progress_after,
+    queue_states,
+    with_run_time,
+)
+from aigc_platform.jobs.serializers import (
+    ArtifactSerializer,
+    EventPageSerializer,
+    EventQuerySerializer,
+    EventSerializer,
+    JobSerializer,
+    MetricPageSerializer,
+    MetricPointSerializer,
+    QueueStateSerializer,
+    WorkerSerializer,
+)
+from aigc_platform.jobs.states import TERMINAL, JobStatus
+
+_SETTLED = TERMINAL | {JobStatus.PAUSED}
+_either_way = extend_schema(request=None, responses={200: JobSerializer, 202: JobSerializer})
+
+
+class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, OwnedViewSet):
+    """The caller's jobs of all kinds.
+
+    Attributes:
+        kind: shows jobs of this kind alone.
+    """
+
+    queryset = Job.objects.all()
+    serializer_class: type[serializers.BaseSerializer[Any]] = JobSerializer
+    filterset_class = JobFilter
+    kind: ClassVar[str | None] = None
+
+    def get_queryset(self) -> QuerySet[Job]:
+        jobs = with_run_time(super().get_queryset())
+        return jobs if self.kind is None else jobs.filter(kind=self.kind)
+
+    @extend_schema(parameters=[EventQuerySerializer], responses=EventPageSerializer, filters=False)
+    @action(detail=True)
+    def events(self, request: Request, **_: Any) -> Response:
+        """The job's history, oldest first; go on with `?after=` the last `seq`."""
+        return _history(request, events_after(self.get_object(), _after(request)), EventSerializer)
+
+    @extend_schema(parameters=[EventQuerySerializer], responses=MetricPageSerializer, filters=False)
+    @action(detail=True)
+    def metrics(self, request: Request, **_: Any) -> Response:
+        """The figures the job reported while it ran, oldest first."""
+        return _history(request, progress_after(self.get_object(), _after(request)), MetricPointSerializer)
+
+    @extend_schema(responses=ArtifactSerializer(many=True))
+    @action(detail=True, pagination_class=IndexOrderPagination, filterset_class=ArtifactFilter)
+    def artifacts(self, _request: Request, **_: Any) -> Response:
+        """The job's outputs in order, each with a link that works for 15 minutes."""
+        page = self.paginate_queryset(self.filter_queryset(artifacts_of(self.get_object())))
+        return self.get_paginated_response(ArtifactSerializer(page, many=True).data)
+
+    @_either_way
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, **_: Any) -> Response:
+        """Cancel: 202 while a worker stops it, 200 with the unchanged job if it has ended."""
+        return self.answer(services.request_cancel(self.get_object().pk, actor=_actor(request)).pk)
+
+    @_either_way
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, **_: Any) -> Response:
+        """Pause at the next checkpoint and free the device."""
+        return self.answer(services.request_pause(self.get_object().pk, actor=_actor(request)).pk)
+
+    @_either_way
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, **_: Any) -> Response:
+        """Queue a paused job again; it goes on from its last checkpoint."""
+        return self.answer(services.resume_job(self.get_object().pk, actor=_actor(request)).pk)
+
+    @extend_schema(request=None, responses={202: JobSerializer})
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Request, **_: Any) -> Response:
+        """Submit an ended job's spec again, as a new job."""
+        return self.accepted(services.retry_job(self.get_object().pk, actor_user=caller(request)).pk)
+
+    def answer(self, job_id: UUID) -> Response:
+        """Show the job: 200 if nothing more will happen by itself, 202 while something does."""
+        job = self.get_queryset().get(pk=job_id)
+        code = status.HTTP_200_OK if job.status in _SETTLED else status.HTTP_202_ACCEPTED
+        return Response(JobSerializer(job, context=self.get_serializer_context()).data, code)
+
+    def accepted(self, job_id: UUID) -> Response:
+        """Show a job that was just submitted, with its address as `Location`."""
+        job = self.get_queryset().get(pk=job_id)
+        body = JobSerializer(job, context=self.get_serializer_context()).data
+        return Response(body, status.HTTP_202_ACCEPTED, headers={"Location": body["urls"]["self"]})
+
+
+class ArtifactViewSet(mixins.RetrieveModelMixin, OwnedViewSet):
+    """One stored output, with a fresh link."""
+
+    queryset = Artifact.objects.all()
+    serializer_class = ArtifactSerializer
+    owner_path = "job__owner"
+
+
+class WorkerViewSet(mixins.ListModelMixin, GenericViewSet[Worker]):
+    """The workers that are alive."""
+
+    queryset = Worker.objects.all()
+    serializer_class = WorkerSerializer
+
+    def get_queryset(self) -> QuerySet[Worker]:
+        return live_workers()
+
+
+class QueueViewSet(ViewSet):
+    """How busy the queues are, over all users: numbers alone."""
+
+    @extend_schema(responses=QueueStateSerializer(many=True))
+    def list(self, _request: Request) -> Response:
+        states = QueueStateSerializer(queue_states(), many=True).data
+        return Response({"next": None, "previous": None, "results": states})
+
+
+def _actor(request: Request) -> str:
+    return f"user:{caller(request).pk}"
+
+
+def _after(request: Request) -> int:
+    after: int = parse_query(EventQuerySerializer, request)["after"]
+    return after
+
+
+def _history(
+    request: Request, events: QuerySet[JobEvent], kind: type[serializers.BaseSerializer[Any]]
+) -> Response:
+    """Answer one page of events; `next` leads on from the last one."""
+    limit: int = parse_query(EventQuerySerializer, request)["limit"]
+    rows = list(events[: limit + 1])
+    next_url = None
+    if len(rows) > limit:
+        rows.pop()
+        next_url = replace_query_param(request.build_absolute_uri(), "after", rows[-1].seq)
+    return Response({"next": next_url, "previous": None, "results": kind(rows, many=True).data})

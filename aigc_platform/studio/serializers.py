@@ -1,0 +1,125 @@
+"""Trainings and generations as users ask for them, and the recipes there are."""
+
+import re
+from typing import Any
+from uuid import UUID
+
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from aigc_platform.api.serializers import NumberField, TextField, WholeNumberField
+from aigc_platform.jobs.services import Submission
+from aigc_platform.jobs.submissions import SUBMISSION_FIELDS, SubmissionSerializer, keyed_submission
+from aigc_platform.studio.services import NewGeneration, NewTraining
+from aigc_platform.studio.specs import LARGEST_TRUNCATION
+from ml.catalog import DEFAULT_RECIPE, LARGEST_SEED
+
+_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_LARGEST_COUNT = 2**31 - 1
+_MOST_CLASSES = 1000
+
+
+class _JobRequestSerializer(SubmissionSerializer):
+    """A request for a job: the fields of its kind, and the options that all kinds take."""
+
+    def wishes(self) -> dict[str, Any]:
+        """Return the validated fields of the kind itself."""
+        return {name: value for name, value in self.validated_data.items() if name not in SUBMISSION_FIELDS}
+
+    def submission(self, request: Request) -> Submission:
+        options = {name: self.validated_data[name] for name in SUBMISSION_FIELDS}
+        return keyed_submission(request, **options)
+
+
+class TrainingRequestSerializer(_JobRequestSerializer):
+    dataset = TextField(max_length=100, help_text="Id of a data set that is ready.")
+    recipe = TextField(max_length=100, default=DEFAULT_RECIPE, help_text="One of /api/v1/recipes.")
+    config = serializers.DictField(default=dict, help_text="Settings that differ from the recipe's defaults.")
+    model = TextField(
+        max_length=64,
+        default=None,
+        allow_null=True,
+        help_text="Publish the snapshot as the next version of this model.",
+    )
+
+    def validate_model(self, value: str | None) -> str | None:
+        if value is not None and (_MODEL_NAME.fullmatch(value) is None or _is_uuid(value)):
+            message = "A model's name has 1 to 64 of a-z, 0-9, - and _, begins with a letter or digit, and is no id."
+            raise serializers.ValidationError(message, code="field.pattern")
+        return value
+
+    def wish(self) -> NewTraining:
+        return NewTraining(**self.wishes())
+
+
+class GenerationRequestSerializer(_JobRequestSerializer):
+    kind = serializers.ChoiceField(choices=["sample"], default="sample")
+    model = TextField(
+        max_length=130, help_text="name (its latest version), name:3, name:alias or a version's id."
+    )
+    count = WholeNumberField(
+        max_value=_LARGEST_COUNT, min_value=-_LARGEST_COUNT, help_text="How many outputs."
+    )
+    seed = WholeNumberField(
+        min_value=0,
+        max_value=LARGEST_SEED,
+        default=None,
+        allow_null=True,
+        help_text="The same seed gives the same outputs again; null draws one, which the job's spec tells.",
+    )
+    classes = serializers.ListField(
+        child=TextField(max_length=100, trim_whitespace=False),
+        min_length=1,
+        max_length=_MOST_CLASSES,
+        default=None,
+        allow_null=True,
+        help_text="Names of classes, taken in turns; null takes all.",
+    )
+    truncation = NumberField(
+        max_value=LARGEST_TRUNCATION,
+        default=1.0,
+        help_text="Scale of the noise: below 1 is less varied and more typical.",
+    )
+    format = serializers.ChoiceField(choices=["png"], default="png")
+    delivery = serializers.ChoiceField(choices=["files", "archive"], default="files")
+
+    def validate_truncation(self, value: float) -> float:
+        if value <= 0:
+            raise serializers.ValidationError("This must be above 0.", code="field.range")
+        return value
+
+    def wish(self) -> NewGeneration:
+        wishes = self.wishes()
+        del wishes["kind"]
+        return NewGeneration(**wishes)
+
+
+class RecipeNeedsSerializer(serializers.Serializer[Any]):
+    """What a data set must be like."""
+
+    min_px = serializers.IntegerField()
+    max_px = serializers.IntegerField()
+    px_multiple = serializers.IntegerField()
+    channels = serializers.ListField(child=serializers.IntegerField())
+    min_count = serializers.IntegerField()
+
+
+class RecipeSerializer(serializers.Serializer[Any]):
+    """A named, documented way to train."""
+
+    name = serializers.CharField()
+    title = serializers.CharField()
+    summary = serializers.CharField()
+    paper = serializers.CharField()
+    modality = serializers.CharField()
+    is_default = serializers.BooleanField()
+    needs = RecipeNeedsSerializer(source="*")
+    config_schema = serializers.JSONField(help_text="JSON Schema of `config`: units, ranges, defaults.")
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
