@@ -5,6 +5,7 @@ from typing import Any
 
 import django_stubs_ext
 
+from aigc_platform.settings import console
 from aigc_platform.settings.env import REPOSITORY_DIR, database_settings, load_env
 from aigc_platform.settings.logs import configure_structlog, logging_config
 
@@ -172,10 +173,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "REDOC_DIST": "SIDECAR",
 }
 
-UNFOLD: dict[str, Any] = {
-    "SITE_TITLE": "aigc-platform",
-    "SITE_HEADER": "aigc-platform",
-}
+UNFOLD = console.UNFOLD
 
 configure_structlog()
 LOGGING = logging_config(level=ENV.log_level, log_format=ENV.log_format)
