@@ -66,12 +66,13 @@ class Engine:
 
     def _reap_once(self) -> None:
         close_old_connections()
-        if self._grace.is_over():
-            reaper.requeue_lost_jobs()
-            reaper.retire_lost_workers()
         reaper.expire_late_starts()
         reaper.ring_silent_queues()
         reaper.delete_old_outbox_rows()
+        self._grace.note_contact()
+        if self._grace.is_over():
+            reaper.requeue_lost_jobs()
+            reaper.retire_lost_workers()
 
     def _guarded(self, step: Callable[[], None]) -> None:
         try:
@@ -79,7 +80,6 @@ class Engine:
         except (DatabaseError, InterfaceError, psycopg.Error) as error:
             log.warning("database_unreachable", error=str(error).strip())
             connection.close()
-            self._grace.restart()
             self._stopping.wait(_OUTAGE_PAUSE_SECONDS)
         except Exception:
             log.exception("engine_step_failed", step=step.__name__)
@@ -87,21 +87,32 @@ class Engine:
 
 
 class LeaseGrace:
-    """One lease of patience after the engine's own start or a database outage.
+    """One lease of patience after the engine's own start, or after it was cut off from the database for long.
 
     While nobody could reach the database nobody could renew a lease: expiring them at once would evict every
-    live worker.
+    live worker. A cut of less than half a lease leaves every live worker time for a beat, so it costs no patience.
+
+    Args:
+        seconds: how long a lease lasts.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
-        self.restart()
+        self._clock = clock
+        self._last_contact = clock()
+        self._over_at = self._last_contact + seconds
 
-    def restart(self) -> None:
-        self._over_at = time.monotonic() + self._seconds
+    def note_contact(self) -> None:
+        """Say that the database has just answered."""
+        now = self._clock()
+        if now - self._last_contact > self._seconds / 2:
+            log.warning("leases_spared", cut_off_seconds=round(now - self._last_contact, 1))
+            self._over_at = now + self._seconds
+        self._last_contact = now
 
     def is_over(self) -> bool:
-        return time.monotonic() >= self._over_at
+        return self._clock() >= self._over_at
 
 
 def wait_for_notification(channel: str, timeout_seconds: float) -> str | None:

@@ -9,7 +9,7 @@ from django.db import transaction
 from aigc_platform.jobs.exceptions import InvalidTransitionError, LeaseLostError
 from aigc_platform.jobs.kinds import get_kind
 from aigc_platform.jobs.models import Artifact, AttemptOutcome, Checkpoint, Job
-from aigc_platform.jobs.states import PUBLISHABLE, JobStatus
+from aigc_platform.jobs.states import LEASED, PUBLISHABLE, JobStatus
 from aigc_platform.jobs.transitions import append_event, end_attempt, transition
 
 
@@ -46,9 +46,7 @@ def report_finalizing(job: Job, fence: int, *, actor: str) -> None:
         LeaseLostError: the job is no longer this holder's.
     """
     with transaction.atomic():
-        current = Job.objects.select_for_update(of=("self",)).filter(pk=job.pk, fence=fence).first()
-        if current is None:
-            raise LeaseLostError
+        current = _lock_held(job, fence)
         if current.status in {JobStatus.STARTING, JobStatus.RUNNING}:
             transition(job.pk, JobStatus.FINALIZING, actor=actor, fence=fence)
 
@@ -63,9 +61,7 @@ def complete_job(
         InvalidTransitionError: a cancel came first; nothing is published (promise P4).
     """
     with transaction.atomic():
-        current = Job.objects.select_for_update(of=("self",)).get(pk=job.pk)
-        if current.fence != fence:
-            raise LeaseLostError
+        current = _lock_held(job, fence)
         if current.status not in PUBLISHABLE:
             raise InvalidTransitionError(f"The job is {current.status}, so its results are not published.")
         artifacts = Artifact.objects.bulk_create([_artifact(current, fence, file) for file in files])
@@ -89,30 +85,29 @@ def publish_preview(job: Job, fence: int, file: StoredFile, *, actor: str) -> No
         LeaseLostError: the job is no longer this holder's.
     """
     with transaction.atomic():
-        append_event(
-            job.pk,
-            f"{job.kind}.sample.created",
-            actor=actor,
-            data={"role": file.role, "index": file.index, "sha256": file.sha256},
-            fence=fence,
-        )
-        Artifact.objects.bulk_create([_artifact(job, fence, file)], ignore_conflicts=True)
+        _lock_held(job, fence)
+        if Artifact.objects.filter(job=job, role=file.role, index=file.index).exists():
+            return
+        facts = {"role": file.role, "index": file.index, "sha256": file.sha256}
+        append_event(job.pk, f"{job.kind}.sample.created", actor=actor, data=facts, fence=fence)
+        _artifact(job, fence, file, is_preview=True).save(force_insert=True)
 
 
 def commit_checkpoint(job: Job, fence: int, checkpoint: StoredCheckpoint, *, actor: str) -> Checkpoint:
     """Make an uploaded training state the one to resume from: this row is the commit.
 
+    Calling it again for the same step changes nothing: the first answer may have been lost on its way.
+
     Raises:
         LeaseLostError: the job is no longer this holder's; the objects are garbage.
     """
     with transaction.atomic():
-        append_event(
-            job.pk,
-            f"{job.kind}.checkpoint.created",
-            actor=actor,
-            data={"step": checkpoint.step, "size": checkpoint.size, "stall_ms": checkpoint.stall_ms},
-            fence=fence,
-        )
+        _lock_held(job, fence)
+        committed = Checkpoint.objects.filter(job=job, fence=fence, step=checkpoint.step).first()
+        if committed is not None:
+            return committed
+        facts = {"step": checkpoint.step, "size": checkpoint.size, "stall_ms": checkpoint.stall_ms}
+        append_event(job.pk, f"{job.kind}.checkpoint.created", actor=actor, data=facts, fence=fence)
         return Checkpoint.objects.create(
             job=job,
             fence=fence,
@@ -125,12 +120,22 @@ def commit_checkpoint(job: Job, fence: int, checkpoint: StoredCheckpoint, *, act
         )
 
 
-def _artifact(job: Job, fence: int, file: StoredFile) -> Artifact:
+def _lock_held(job: Job, fence: int) -> Job:
+    """Return the job's row, locked. Raises `LeaseLostError` unless it is leased under this fence."""
+    held = Job.objects.select_for_update(of=("self",)).filter(pk=job.pk, fence=fence, status__in=LEASED)
+    current = held.first()
+    if current is None:
+        raise LeaseLostError
+    return current
+
+
+def _artifact(job: Job, fence: int, file: StoredFile, *, is_preview: bool = False) -> Artifact:
     return Artifact(
         job=job,
         role=file.role,
         index=file.index,
         fence=fence,
+        is_preview=is_preview,
         key=file.key,
         sha256=file.sha256,
         size=file.size,

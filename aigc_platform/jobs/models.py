@@ -119,6 +119,16 @@ class Job(models.Model):
             models.Index(
                 fields=["group_key", "queue"], name="job_group", condition=Q(status=JobStatus.QUEUED)
             ),
+            models.Index(fields=["queue", "run_at"], name="job_due", condition=Q(status=JobStatus.QUEUED)),
+            models.Index(
+                fields=["start_deadline_at"],
+                name="job_start_deadline",
+                condition=Q(
+                    status__in=[JobStatus.QUEUED, JobStatus.PAUSED],
+                    start_deadline_at__isnull=False,
+                    attempt_count=0,
+                ),
+            ),
             models.Index(
                 fields=["lease_expires_at"], name="job_lease", condition=Q(lease_expires_at__isnull=False)
             ),
@@ -219,6 +229,7 @@ class Artifact(models.Model):
     role = models.CharField(max_length=30)
     index = models.BigIntegerField()
     fence = models.BigIntegerField()
+    is_preview = models.BooleanField(default=False)
     key = models.CharField(max_length=500, unique=True)
     sha256 = models.CharField(max_length=64)
     size = models.BigIntegerField()
@@ -273,7 +284,8 @@ class Outbox(models.Model):
         indexes = [
             models.Index(
                 fields=["available_at", "id"], name="outbox_pending", condition=Q(published_at__isnull=True)
-            )
+            ),
+            models.Index(fields=["created_at"], name="outbox_created"),
         ]
 
     def __str__(self) -> str:

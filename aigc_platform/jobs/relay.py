@@ -11,6 +11,7 @@ from celery import Celery
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from aigc_platform.jobs.models import Outbox
@@ -20,6 +21,8 @@ RING_TASK = "jobs.ring"
 
 _BATCH = 100
 _MAX_BACKOFF_SECONDS = 30
+_ENOUGH_RINGS = 256
+"""Each ring makes one worker look until its queues are empty, so this many waiting ones wake every idle worker."""
 log = structlog.get_logger(__name__)
 
 
@@ -29,7 +32,7 @@ def publish_pending(app: Celery) -> int:
     Rows of a batch that the broker does not take wait for a growing time; nothing is lost.
 
     Returns:
-        How many rows were published; 0 also when the broker is away.
+        How many rows were dealt with; 0 also when the broker is away.
     """
     with transaction.atomic():
         rows = list(
@@ -39,29 +42,36 @@ def publish_pending(app: Celery) -> int:
         )
         if not rows:
             return 0
-        try:
-            _publish(app, rows)
-        except (OperationalError, ConnectionError, TimeoutError) as error:
-            log.warning("broker_unreachable", error=str(error), waiting=len(rows))
-            _postpone(rows)
-            return 0
+        with app.connection_for_write() as connection:
+            try:
+                _publish(app, connection, rows)
+            except _broker_errors(connection) as error:
+                log.warning("broker_unreachable", error=str(error), waiting=len(rows))
+                _postpone(rows)
+                return 0
         Outbox.objects.filter(pk__in=[row.pk for row in rows]).update(
             published_at=Now(), tries=F("tries") + 1
         )
         return len(rows)
 
 
-def _publish(app: Celery, rows: list[Outbox]) -> None:
-    with app.connection_for_write() as connection, connection.Producer(serializer="json") as producer:
+def _broker_errors(connection: Connection) -> tuple[type[Exception], ...]:
+    """Return what being away, frozen or contrary looks like, in kombu's words and in its transport's."""
+    return (OperationalError, *connection.connection_errors, *connection.channel_errors)
+
+
+def _publish(app: Celery, connection: Connection, rows: list[Outbox]) -> None:
+    # One quick try: the rows wait for the next round anyway.
+    connection.ensure_connection(max_retries=1, interval_start=0)
+    waiting: dict[str, int] = {}
+    with connection.Producer(serializer="json") as producer:
         for row in rows:
-            _ring(app, producer, row.payload)
-
-
-def _ring(app: Celery, producer: Any, payload: dict[str, Any]) -> None:
-    queue = payload["queue"]
-    if payload.get("only_if_silent") and _waiting_rings(producer, queue):
-        return
-    app.send_task(RING_TASK, queue=queue, producer=producer, ignore_result=True)
+            queue = row.payload["queue"]
+            if queue not in waiting:
+                waiting[queue] = _waiting_rings(producer, queue)
+            if waiting[queue] < (1 if row.payload.get("only_if_silent") else _ENOUGH_RINGS):
+                app.send_task(RING_TASK, queue=queue, producer=producer, ignore_result=True)
+                waiting[queue] += 1
 
 
 def _waiting_rings(producer: Any, queue: str) -> int:

@@ -16,6 +16,7 @@ from aigc_platform.accounts.models import User
 from aigc_platform.jobs.exceptions import (
     IdempotencyMismatchError,
     InvalidTransitionError,
+    JobNotFoundError,
     NotResumableError,
 )
 from aigc_platform.jobs.kinds import get_kind
@@ -198,10 +199,12 @@ def retry_job(job_id: UUID, *, actor_user: User) -> Job:
     Raises:
         InvalidTransitionError: the job has not ended yet.
     """
-    job = Job.objects.get(pk=job_id)
+    job = Job.objects.filter(pk=job_id).first()
+    if job is None:
+        raise JobNotFoundError
     if not job.is_terminal:
         raise InvalidTransitionError(f"The job is {job.status}; cancel it first, or wait until it ends.")
-    kind = get_kind(job.kind)
+    spec = get_kind(job.kind).spec_type.model_validate(job.spec)
     submission = Submission(
         priority=job.priority,
         labels=job.labels,
@@ -209,14 +212,20 @@ def retry_job(job_id: UUID, *, actor_user: User) -> Job:
         group_key=job.group_key,
         retried_from=job,
     )
-    new = submit_job(
-        owner=job.owner, kind=job.kind, spec=kind.spec_type.model_validate(job.spec), submission=submission
-    )
-    append_event(
-        new.pk, f"{job.kind}.retry", actor=f"user:{actor_user.pk}", data={"retried_from": str(job.pk)}
-    )
+    # One transaction: a worker must not see, let alone end, the new job before its history is complete.
+    with transaction.atomic():
+        new = submit_job(owner=job.owner, kind=job.kind, spec=spec, submission=submission)
+        append_event(
+            new.pk,
+            f"{job.kind}.retry",
+            actor=f"user:{actor_user.pk}",
+            data={"retried_from": str(job.pk)},
+        )
     return new
 
 
 def _lock(job_id: UUID) -> Job:
-    return Job.objects.select_for_update(of=("self",)).get(pk=job_id)
+    job = Job.objects.select_for_update(of=("self",)).filter(pk=job_id).first()
+    if job is None:
+        raise JobNotFoundError
+    return job
