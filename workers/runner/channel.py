@@ -27,14 +27,20 @@ from workers.runner.protocol import (
 
 StopMode = Literal["checkpoint", "abort"]
 
-_WRAP_UP_SECONDS = 2.0
-"""How long a runner whose jobs have all ended may take to end itself once its supervisor is gone."""
+WRAP_UP_SECONDS = 2.0
 
 
 class Channel:
     """Thread-safe. The supervisor's disappearance ends the process, whatever it is doing."""
 
-    def __init__(self, incoming: int, outgoing: int, *, end_process: Callable[[int, str], None]) -> None:
+    def __init__(
+        self,
+        incoming: int,
+        outgoing: int,
+        *,
+        end_process: Callable[[int, str], None],
+        wrap_up_seconds: float = WRAP_UP_SECONDS,
+    ) -> None:
         """Speak over these two descriptors.
 
         Args:
@@ -42,10 +48,12 @@ class Channel:
             outgoing: descriptor to write to.
             end_process: called with an exit status and a reason when nobody is left to talk to; ends the
                 process at once.
+            wrap_up_seconds: how long a process whose jobs have all ended may take to end itself first.
         """
         self._incoming = incoming
         self._outgoing = outgoing
         self._end_process = end_process
+        self._wrap_up_seconds = wrap_up_seconds
         self._write_lock = threading.Lock()
         self._starts: queue.SimpleQueue[Start | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
@@ -162,5 +170,5 @@ class Channel:
             wrapping_up = self._may_end and not self._active
         if wrapping_up:
             self._starts.put(None)
-            time.sleep(_WRAP_UP_SECONDS)
+            time.sleep(self._wrap_up_seconds)
         self._end_process(ExitStatus.INFRASTRUCTURE_ERROR, "the supervisor is gone")

@@ -25,8 +25,8 @@ from workers.runner.protocol import (
     Stopped,
 )
 
-LONGER_CONFIG = TINY_CONFIG | {"kimg": 16.0, "grid_seconds": 0.0, "tick_seconds": 0.0}
-"""1,000 steps: long enough to be stopped in the middle. A report after each."""
+LONGER_CONFIG = TINY_CONFIG | {"kimg": 8.0, "grid_seconds": 0.0, "tick_seconds": 0.0}
+"""500 steps: long enough to be stopped in the middle. A report after each."""
 
 
 def wait_until_learning(runner: Runner) -> None:
@@ -141,7 +141,7 @@ def test_stopped_and_resumed_equals_never_stopped(packed: Path, tmp_path: Path) 
             message = runner.receive()
         assert message.checkpointed
         assert runner.exit_status() == ExitStatus.YIELDED
-    assert 0 < checkpoint.step < 16_000
+    assert 0 < checkpoint.step < 8_000
 
     state = Path(first.workspace) / checkpoint.folder
     second = item(tmp_path, spec, job_id="second", inputs={"dataset": packed}, resume=state)
@@ -160,7 +160,7 @@ def test_stopped_and_resumed_equals_never_stopped(packed: Path, tmp_path: Path) 
         for line in (Path(second.workspace) / metrics.path).read_text().splitlines()
     ]
     assert seen == sorted(set(seen))
-    assert seen[0] <= checkpoint.step < seen[-1] == 16_000
+    assert seen[0] <= checkpoint.step < seen[-1] == 8_000
 
 
 def test_a_state_that_was_not_stored_is_not_called_checkpointed(packed: Path, tmp_path: Path) -> None:
