@@ -126,7 +126,7 @@ def test_only_the_full_scope_may_touch_tokens(
         ({"name": ""}, "/name", "field.blank"),
         ({"name": "x" * 101}, "/name", "field.length"),
         ({"name": None}, "/name", "field.null"),
-        ({"name": ["x"]}, "/name", "field.invalid"),
+        ({"name": ["x"]}, "/name", "field.type"),
         ({"name": "x", "scopes": []}, "/scopes", "field.length"),
         ({"name": "x", "scopes": ["*", "root"]}, "/scopes/1", "field.choice"),
         ({"name": "x", "scopes": "*"}, "/scopes", "field.type"),
