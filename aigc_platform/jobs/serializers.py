@@ -26,6 +26,9 @@ class ProgressSerializer(serializers.Serializer[Any]):
     unit = serializers.CharField(allow_null=True)
     rate = serializers.FloatField(allow_null=True, help_text="Units a second.")
     eta_at = serializers.DateTimeField(allow_null=True)
+    metrics = serializers.DictField(
+        child=serializers.FloatField(), help_text="Newest figures of the work, such as losses; may be empty."
+    )
 
 
 class QueueSerializer(serializers.Serializer[Any]):
@@ -102,6 +105,7 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "unit": reported.get("unit"),
             "rate": reported.get("rate"),
             "eta_at": _eta_at(job, reported.get("eta_seconds")),
+            "metrics": reported.get("metrics") or {},
         }
 
     @extend_schema_field(QueueSerializer)
