@@ -109,7 +109,7 @@ def _resume(job: Job, user: User) -> Job:
 
 
 def _retry(job: Job, user: User) -> Job:
-    return services.retry_job(job.pk, actor_user=user)
+    return services.retry_job(job.pk, actor_user=user, role="admin")
 
 
 _ACTIVE = frozenset({JobStatus.STARTING, JobStatus.RUNNING, JobStatus.FINALIZING})

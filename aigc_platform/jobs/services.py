@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -193,8 +193,12 @@ def resume_job(job_id: UUID, *, actor: str) -> Job:
         return job
 
 
-def retry_job(job_id: UUID, *, actor_user: User) -> Job:
+def retry_job(job_id: UUID, *, actor_user: User, role: Literal["user", "admin"] = "user") -> Job:
     """Submit an ended job's spec again as a new job linked by `retried_from`.
+
+    Args:
+        actor_user: who asks for it, not always the owner.
+        role: in which capacity, for the event log.
 
     Raises:
         InvalidTransitionError: the job has not ended yet.
@@ -218,7 +222,7 @@ def retry_job(job_id: UUID, *, actor_user: User) -> Job:
         append_event(
             new.pk,
             f"{job.kind}.retry",
-            actor=f"user:{actor_user.pk}",
+            actor=f"{role}:{actor_user.pk}",
             data={"retried_from": str(job.pk)},
         )
     return new
