@@ -6,7 +6,7 @@ from django.urls import include, path
 from django.views import defaults
 
 from aigc_platform.api import exception_handler as api_errors
-from aigc_platform.api.health import healthz, readyz
+from aigc_platform.health import healthz, readyz
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),

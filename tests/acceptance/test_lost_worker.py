@@ -2,6 +2,7 @@
 
 import os
 import signal
+from typing import Any
 
 import psutil
 import pytest
@@ -19,12 +20,12 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 LONG_KIMG = 100_000
 
 
-def running_training(processes: PlatformProcesses, owner: User, **config: object) -> Job:
+def running_training(processes: PlatformProcesses, owner: User, **wishes: Any) -> Job:
     """Queue a training on imported digits and return it once it has reported progress."""
     dataset = import_digits(owner)
     assert dataset.import_job is not None
     ended(dataset.import_job)
-    job = train_tiny(owner, dataset, **config)
+    job = train_tiny(owner, dataset, **wishes)
     wait_for(lambda: _images_seen(job) > 0, seconds=60, what="first training step")
     return job
 

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from aigc_platform.api import health
+from aigc_platform import health
 from aigc_platform.celery import app  # noqa: F401 — the broker's settings come with the services
 from tests.services import Services
 
