@@ -24,18 +24,19 @@ _TURNS = 16
 _LOOKS = 5
 _PAUSE_SECONDS = 0.01
 
-# The conditions on a job are those of `_claimable` below.
+# The conditions on a job are those of `_claimable` below. The skip scan orders by more than it needs, so that no
+# index but `job_claim` serves it: one that also holds ended jobs would be walked past all of them.
 _TURNS_SQL = """
 SELECT q.queue, owners.owner_id, best.priority
 FROM unnest(%(queues)s::varchar[]) AS q(queue)
 CROSS JOIN LATERAL (
   WITH RECURSIVE waiting(owner_id) AS (
     (SELECT owner_id FROM jobs_job WHERE status = 'queued' AND jobs_job.queue = q.queue
-     ORDER BY owner_id LIMIT 1)
+     ORDER BY owner_id, priority DESC, run_at, id LIMIT 1)
     UNION ALL
     SELECT (SELECT job.owner_id FROM jobs_job job
             WHERE job.status = 'queued' AND job.queue = q.queue AND job.owner_id > waiting.owner_id
-            ORDER BY job.owner_id LIMIT 1)
+            ORDER BY job.owner_id, job.priority DESC, job.run_at, job.id LIMIT 1)
     FROM waiting WHERE waiting.owner_id IS NOT NULL
   )
   SELECT owner_id FROM waiting WHERE owner_id IS NOT NULL

@@ -55,7 +55,7 @@ def publish_pending(app: Celery) -> int:
         return len(rows)
 
 
-def _broker_errors(connection: Connection) -> tuple[type[Exception], ...]:
+def _broker_errors(connection: Connection) -> tuple[type[BaseException], ...]:
     """Return what being away, frozen or contrary looks like, in kombu's words and in its transport's."""
     return (OperationalError, *connection.connection_errors, *connection.channel_errors)
 
