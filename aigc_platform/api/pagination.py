@@ -7,6 +7,7 @@ from django.db import DataError
 from rest_framework import pagination
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from aigc_platform.common.exceptions import FieldProblem, InvalidInputError
@@ -50,6 +51,11 @@ class IndexOrderPagination(CursorPagination):
     """Pages in order of `index`, for the outputs of a job."""
 
     ordering = ("index", "id")
+
+
+def only_page(results: Any) -> Response:
+    """Answer a list that always fits one page, in the form of the others."""
+    return Response({"next": None, "previous": None, "results": results})
 
 
 def _bad_cursor() -> InvalidInputError:

@@ -111,3 +111,10 @@ class ErrorSerializer(serializers.Serializer[Any]):
     code = serializers.CharField(help_text="Stable name of the error.")
     message = serializers.CharField()
     errors = ProblemItemSerializer(many=True)  # type: ignore[assignment]  # a member of the answer, not the property
+
+
+class PageSerializer(serializers.Serializer[Any]):
+    """What every list answers with; subclasses add `results`."""
+
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)

@@ -5,10 +5,10 @@ from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from aigc_platform.api.serializers import ErrorSerializer
+from aigc_platform.api.serializers import ErrorSerializer, PageSerializer
 from aigc_platform.jobs.downloads import LINK_SECONDS, download_url
 from aigc_platform.jobs.kinds import get_kind
 from aigc_platform.jobs.models import Artifact, Job, JobEvent, Worker
@@ -156,18 +156,6 @@ class MetricPointSerializer(serializers.Serializer[JobEvent]):
     metrics = serializers.DictField(source="data.metrics", child=serializers.FloatField(), default=dict)
 
 
-class EventPageSerializer(serializers.Serializer[Any]):
-    next = serializers.URLField(allow_null=True)
-    previous = serializers.URLField(allow_null=True)
-    results = EventSerializer(many=True)
-
-
-class MetricPageSerializer(serializers.Serializer[Any]):
-    next = serializers.URLField(allow_null=True)
-    previous = serializers.URLField(allow_null=True)
-    results = MetricPointSerializer(many=True)
-
-
 class ArtifactSerializer(serializers.ModelSerializer[Artifact]):
     """A stored output with a link that downloads it straight from the store."""
 
@@ -224,6 +212,26 @@ class QueueStateSerializer(serializers.Serializer[Any]):
     running = serializers.IntegerField()
     workers = serializers.IntegerField(help_text="Live workers that serve it.")
     oldest_queued_at = serializers.DateTimeField(allow_null=True)
+
+
+@extend_schema_serializer(many=False)
+class EventPageSerializer(PageSerializer):
+    results = EventSerializer(many=True)
+
+
+@extend_schema_serializer(many=False)
+class MetricPageSerializer(PageSerializer):
+    results = MetricPointSerializer(many=True)
+
+
+@extend_schema_serializer(many=False)
+class WorkerPageSerializer(PageSerializer):
+    results = WorkerSerializer(many=True)
+
+
+@extend_schema_serializer(many=False)
+class QueuePageSerializer(PageSerializer):
+    results = QueueStateSerializer(many=True)
 
 
 def _eta_at(job: Job, eta_seconds: float | None) -> datetime | None:

@@ -10,15 +10,15 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
-from rest_framework.viewsets import GenericViewSet, ViewSet
+from rest_framework.viewsets import ViewSet
 
 from aigc_platform.accounts.authentication import caller
-from aigc_platform.api.pagination import IndexOrderPagination
+from aigc_platform.api.pagination import IndexOrderPagination, only_page
 from aigc_platform.api.queries import parse_query
 from aigc_platform.api.views import OwnedViewSet
 from aigc_platform.jobs import services
 from aigc_platform.jobs.filters import ArtifactFilter, JobFilter
-from aigc_platform.jobs.models import Artifact, Job, JobEvent, Worker
+from aigc_platform.jobs.models import Artifact, Job, JobEvent
 from aigc_platform.jobs.selectors import (
     artifacts_of,
     events_after,
@@ -35,7 +35,9 @@ from aigc_platform.jobs.serializers import (
     JobSerializer,
     MetricPageSerializer,
     MetricPointSerializer,
+    QueuePageSerializer,
     QueueStateSerializer,
+    WorkerPageSerializer,
     WorkerSerializer,
 )
 from aigc_platform.jobs.states import TERMINAL, JobStatus
@@ -124,23 +126,20 @@ class ArtifactViewSet(mixins.RetrieveModelMixin, OwnedViewSet):
     owner_path = "job__owner"
 
 
-class WorkerViewSet(mixins.ListModelMixin, GenericViewSet[Worker]):
+class WorkerViewSet(ViewSet):
     """The workers that are alive."""
 
-    queryset = Worker.objects.all()
-    serializer_class = WorkerSerializer
-
-    def get_queryset(self) -> QuerySet[Worker]:
-        return live_workers()
+    @extend_schema(responses=WorkerPageSerializer)
+    def list(self, _request: Request) -> Response:
+        return only_page(WorkerSerializer(live_workers().order_by("name"), many=True).data)
 
 
 class QueueViewSet(ViewSet):
     """How busy the queues are, over all users: numbers alone."""
 
-    @extend_schema(responses=QueueStateSerializer(many=True))
+    @extend_schema(responses=QueuePageSerializer)
     def list(self, _request: Request) -> Response:
-        states = QueueStateSerializer(queue_states(), many=True).data
-        return Response({"next": None, "previous": None, "results": states})
+        return only_page(QueueStateSerializer(queue_states(), many=True).data)
 
 
 def _actor(request: Request) -> str:

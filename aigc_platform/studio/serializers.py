@@ -4,10 +4,11 @@ import re
 from typing import Any
 from uuid import UUID
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from aigc_platform.api.serializers import NumberField, TextField, WholeNumberField
+from aigc_platform.api.serializers import NumberField, PageSerializer, TextField, WholeNumberField
 from aigc_platform.jobs.services import Submission
 from aigc_platform.jobs.submissions import SUBMISSION_FIELDS, SubmissionSerializer, keyed_submission
 from aigc_platform.studio.services import NewGeneration, NewTraining
@@ -115,6 +116,11 @@ class RecipeSerializer(serializers.Serializer[Any]):
     is_default = serializers.BooleanField()
     needs = RecipeNeedsSerializer(source="*")
     config_schema = serializers.JSONField(help_text="JSON Schema of `config`: units, ranges, defaults.")
+
+
+@extend_schema_serializer(many=False)
+class RecipePageSerializer(PageSerializer):
+    results = RecipeSerializer(many=True)
 
 
 def _is_uuid(text: str) -> bool:

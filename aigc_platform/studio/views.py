@@ -6,12 +6,14 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from aigc_platform.accounts.authentication import caller
+from aigc_platform.api.pagination import only_page
 from aigc_platform.jobs.serializers import JobSerializer
 from aigc_platform.jobs.submissions import idempotency_parameter
 from aigc_platform.jobs.views import JobViewSet
 from aigc_platform.studio.selectors import describe_recipe, recipe_descriptions
 from aigc_platform.studio.serializers import (
     GenerationRequestSerializer,
+    RecipePageSerializer,
     RecipeSerializer,
     TrainingRequestSerializer,
 )
@@ -58,10 +60,9 @@ class RecipeViewSet(ViewSet):
     lookup_field = "name"
     lookup_value_converter = "slug"
 
-    @extend_schema(responses=RecipeSerializer(many=True))
+    @extend_schema(responses=RecipePageSerializer)
     def list(self, _request: Request) -> Response:
-        recipes = RecipeSerializer(recipe_descriptions(), many=True).data
-        return Response({"next": None, "previous": None, "results": recipes})
+        return only_page(RecipeSerializer(recipe_descriptions(), many=True).data)
 
     @extend_schema(responses=RecipeSerializer)
     def retrieve(self, _request: Request, name: str) -> Response:
