@@ -71,7 +71,6 @@ class DatasetAdmin(ReadOnlyAdmin):
     search_fields = ("id", "name", "owner__username")
     inlines = (VersionInline,)
     change_form_outer_before_template = "console/dataset.html"
-    fieldsets = ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         newest = DatasetVersion.objects.filter(dataset=OuterRef("pk")).order_by("-number")
@@ -79,6 +78,10 @@ class DatasetAdmin(ReadOnlyAdmin):
         samples = Subquery(newest.values("sample_count")[:1])
         annotated: QuerySet[Any] = rows.annotate(samples_of_newest=samples)
         return annotated
+
+    def get_fieldsets(self, request: HttpRequest, obj: Dataset | None = None) -> list[Any]:
+        # The panel above says everything; without this Django would list every column.
+        return []
 
     def page_context(self, request: HttpRequest, row: Dataset) -> dict[str, Any]:
         return {"page": _page(row)}

@@ -1,15 +1,17 @@
 """The rows that belong to a job, newest first, page by page."""
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from aigc_platform.accounts.models import User
 from aigc_platform.console import markup
 from aigc_platform.console.pictures import file_url
 from aigc_platform.console.read_only import ReadOnlyInline
-from aigc_platform.jobs.models import Artifact, Attempt, Checkpoint, JobEvent
+from aigc_platform.jobs.models import Artifact, Attempt, Checkpoint, Job, JobEvent
 
 
 class EventInline(ReadOnlyInline):
@@ -19,8 +21,14 @@ class EventInline(ReadOnlyInline):
     fields = readonly_fields = ("seq", "when", "what", "who", "facts")
     verbose_name_plural = "events"
 
+    def __init__(self, parent_model: type[Job], admin_site: admin.AdminSite) -> None:
+        super().__init__(parent_model, admin_site)
+        # Django makes inlines anew for each request, so a name is looked up once a page.
+        self._names: dict[str, str] = {}
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[JobEvent]:
-        return super().get_queryset(request).exclude(type__endswith=".progress").order_by("-seq")
+        rows = super().get_queryset(request).select_related("job")
+        return rows.exclude(type__endswith=".progress").order_by("-seq")
 
     @admin.display(description="at")
     def when(self, event: JobEvent) -> str:
@@ -28,15 +36,26 @@ class EventInline(ReadOnlyInline):
 
     @admin.display(description="event")
     def what(self, event: JobEvent) -> str:
-        return markup.code(event.type)
+        return format_html('<span class="c-nowrap">{}</span>', event.type.removeprefix(f"{event.job.kind}."))
 
     @admin.display(description="by")
     def who(self, event: JobEvent) -> str:
-        return format_html('<span class="c-nowrap">{}</span>', event.actor)
+        role, _, identity = event.actor.partition(":")
+        words = f"{role} {self._name(identity)}" if role in {"user", "admin"} else f"{role} {identity}"
+        return format_html('<span title="{}">{}</span>', event.actor, words)
 
     @admin.display(description="facts")
     def facts(self, event: JobEvent) -> str:
         return markup.one_line_json({name: value for name, value in event.data.items() if value != ""})
+
+    def _name(self, user_id: str) -> str:
+        if user_id not in self._names:
+            try:
+                names = User.objects.filter(pk=user_id).values_list("username", flat=True)
+                self._names[user_id] = names.first() or user_id
+            except ValidationError:
+                self._names[user_id] = user_id
+        return self._names[user_id]
 
 
 class AttemptInline(ReadOnlyInline):

@@ -6,9 +6,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -190,11 +192,17 @@ def rejected_dataset(owner: User, worker: Worker) -> Dataset:
 
 def digit_sheet(rows: int, columns: int, *, first: int = 0) -> bytes:
     """Return a PNG with scikit-learn's digits side by side."""
-    digits = load_digits().images[first : first + rows * columns]
+    digits = _digits()[first : first + rows * columns]
     sheet = digits.reshape(rows, columns, 8, 8).swapaxes(1, 2).reshape(rows * 8, columns * 8)
     png = io.BytesIO()
     Image.fromarray((sheet * (255 / 16)).astype(np.uint8)).save(png, "PNG")
     return png.getvalue()
+
+
+@cache
+def _digits() -> NDArray[np.float64]:
+    images: NDArray[np.float64] = load_digits().images
+    return images
 
 
 def _fail_training(claim: Claim) -> Job:
