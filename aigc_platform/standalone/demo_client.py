@@ -46,21 +46,37 @@ class DemoClient:
             dataset = self._call("GET", f"datasets/{dataset['id']}")
         return dataset
 
+    def cancel_unfinished(self) -> None:
+        """Cancel what an interrupted run left behind, so that nothing stands before this run's jobs."""
+        for job in self._pages("jobs"):
+            if job["status"] not in _JOB_ENDS:
+                self._call("POST", job["urls"]["cancel"])
+
     def submit(self, kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Submit a job (`trainings` or `generations`) and return it."""
         return self._call("POST", kind, json=dict(body))
 
     def finished(
-        self, kind: str, job: Mapping[str, Any], *, seconds: float, watch: Callable[[Mapping[str, Any]], None]
+        self,
+        kind: str,
+        job: Mapping[str, Any],
+        *,
+        stall_seconds: float,
+        watch: Callable[[Mapping[str, Any]], None],
     ) -> dict[str, Any]:
-        """Poll a job until it succeeds; `watch` sees every state of it on the way."""
-        deadline = time.monotonic() + seconds
+        """Poll a job until it succeeds; `watch` sees it on the way.
+
+        A slow machine may take as long as it likes, a machine on which nothing moves for `stall_seconds` may not.
+        """
+        seen: object = None
         while True:
             current = self._call("GET", f"{kind}/{job['id']}")
             watch(current)
             if current["status"] in _JOB_ENDS:
                 break
-            _still_in_time(deadline, f"The job {job['id']} did not end in {seconds:g} s")
+            if seen != (now := (current["status"], (current.get("progress") or {}).get("current"))):
+                seen, deadline = now, time.monotonic() + stall_seconds
+            _still_in_time(deadline, f"The job {job['id']} did not move for {stall_seconds:g} s")
             time.sleep(_POLL_SECONDS)
         if current["status"] != "succeeded":
             error = current.get("error") or {}
@@ -73,8 +89,12 @@ class DemoClient:
             raise DemoError(f"The job {job['id']} is {current['status']}: {reason}")
         return current
 
+    def metrics(self, kind: str, job: Mapping[str, Any], *, after: int) -> list[dict[str, Any]]:
+        """Return what the job reported about itself since the point `after`, oldest first."""
+        return list(self._pages(f"{kind}/{job['id']}/metrics?after={after}"))
+
     def latest_version(self, model: str) -> dict[str, Any]:
-        """Return the newest version of a model, with its card."""
+        """Return the newest version of a model."""
         versions = list(self._pages(f"models/{model}/versions"))
         if not versions:
             raise DemoError(f"The training left no version of the model {model}")

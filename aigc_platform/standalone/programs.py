@@ -36,7 +36,7 @@ def engine(environment: Mapping[str, str]) -> ProcessSpec:
         command=_manage("run_engine"),
         environment=environment,
         working_folder=REPOSITORY_DIR,
-        stop_seconds=1.5,
+        stop_seconds=2,
         death_signal=SIGKILL,
     )
 
@@ -120,7 +120,7 @@ def _worker(environment: Mapping[str, str], *, name: str, queues: tuple[str, ...
         environment=environment,
         working_folder=REPOSITORY_DIR,
         # Time for a checkpoint; a job that needs more is taken up again from its last one.
-        stop_seconds=6,
+        stop_seconds=5.5,
         # A worker without its database would go on computing; the job's next worker starts from the checkpoint.
         death_signal=SIGKILL,
     )

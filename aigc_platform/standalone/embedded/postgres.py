@@ -79,7 +79,7 @@ class Postgres:
             # "Fast" shutdown: sessions are ended, data are flushed.
             stop_signal=signal.SIGINT,
             death_signal=signal.SIGINT,
-            stop_seconds=2,
+            stop_seconds=1.5,
             log_path=self.log_path,
             is_ready=self._is_ready,
             without_root=True,

@@ -85,7 +85,7 @@ class SeaweedFS:
                 *(f"-{option}={value}" for option, value in options.items()),
             ),
             environment=server_environment(),
-            stop_seconds=3,
+            stop_seconds=2.5,
             log_path=self.log_path,
             is_ready=self._is_ready,
         )
