@@ -1,6 +1,5 @@
 """Settings that hold in every environment; what differs comes from the variables in `env.Env`."""
 
-from importlib.util import find_spec
 from typing import Any
 
 import django_stubs_ext
@@ -57,17 +56,6 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = JSON_BODY_MAX_BYTES
 
 FASHION_MNIST_DIR = ENV.fashion_mnist_dir
 
-_PLATFORM_APPS = [
-    "aigc_platform.accounts",
-    "aigc_platform.api",
-    "aigc_platform.storage",
-    "aigc_platform.jobs",
-    "aigc_platform.datasets",
-    "aigc_platform.registry",
-    "aigc_platform.studio",
-    "aigc_platform.console",
-    "aigc_platform.standalone",
-]
 INSTALLED_APPS = [
     # Unfold replaces the admin's templates, so it comes before the admin.
     "unfold",
@@ -82,7 +70,15 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    *(app for app in _PLATFORM_APPS if find_spec(app)),
+    "aigc_platform.accounts",
+    "aigc_platform.api",
+    "aigc_platform.storage",
+    "aigc_platform.jobs",
+    "aigc_platform.datasets",
+    "aigc_platform.registry",
+    "aigc_platform.studio",
+    "aigc_platform.console",
+    "aigc_platform.standalone",
 ]
 
 MIDDLEWARE = [
