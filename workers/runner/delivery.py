@@ -107,7 +107,7 @@ class ArchiveDelivery:
         }
         entry = zipfile.ZipInfo("manifest.json", _ZIP_TIMESTAMP)
         entry.compress_type = zipfile.ZIP_DEFLATED
-        self._zip.writestr(entry, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+        self._zip.writestr(entry, json.dumps(manifest, ensure_ascii=False) + "\n")
         self._zip.comment = f"AI-made images ({TRAINED_ALGORITHMIC_MEDIA})".encode()
         self._zip.close()
         self._job.artifact("archive", self._path, metadata={"seed": self._seed, "count": len(self._files)})

@@ -1,5 +1,6 @@
 """One generation job while it is being made: what comes next, and what to do with an image."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -29,7 +30,7 @@ class GenerationSpec(BaseModel):
     Attributes:
         count: images to make.
         seed: of all of them; image i depends on (snapshot, seed, i, class, truncation) alone.
-        classes: names of the classes to make, taking turns; None takes all classes of the generator.
+        classes: names of the classes to make, taking turns; None or none takes all classes of the generator.
         truncation: factor on the noise; below 1 trades variety for typical images.
         delivery: a file and artifact for each image, or one archive.
     """
@@ -65,6 +66,7 @@ class GenerationTask:
             raise JobError("invalid_input", error.code, error.message) from error
         self.class_indices = _class_indices(self.spec.classes, self.sampler.classes)
         self.has_ended = False
+        self._started_at = time.monotonic()
         self._planned = 0
         self._delivered = 0
         self._provenance = provenance_of(job.item)
@@ -95,7 +97,7 @@ class GenerationTask:
         for image in images:
             self._deliver_one(self._delivered, image)
             self._delivered += 1
-        self.job.progress(self._delivered, self.spec.count, "images")
+        self._report()
         if self._delivered == self.spec.count:
             self._finish()
 
@@ -123,6 +125,13 @@ class GenerationTask:
         self._delivery.add(index, class_name, encode_png(image, label))
         if len(self._grid) < GRID_IMAGES:
             self._grid.append(image)
+
+    def _report(self) -> None:
+        rate = self._delivered / max(1e-9, time.monotonic() - self._started_at)
+        left = self.spec.count - self._delivered
+        self.job.progress(
+            self._delivered, self.spec.count, "images", rate=rate, eta_seconds=left / max(rate, 1e-9)
+        )
 
     def _finish(self) -> None:
         self._delivery.close()
@@ -162,10 +171,10 @@ def _class_indices(requested: Sequence[str] | None, classes: Sequence[str]) -> l
     Raises:
         JobError: the generator does not know one of them.
     """
-    if requested is None:
+    if not requested:
         return list(range(len(classes)))
     unknown = [position for position, name in enumerate(requested) if name not in classes]
-    if unknown or not requested:
+    if unknown:
         known = ", ".join(classes[:20]) or "none: it was trained without labels"
         raise JobError(
             "invalid_input",

@@ -4,6 +4,7 @@ keeps its protocol apart from whatever libraries print.
 Loads neither torch nor the protocol, so that all of it holds before anything heavy is imported.
 """
 
+import contextlib
 import ctypes
 import faulthandler
 import os
@@ -21,7 +22,9 @@ _PR_SET_PDEATHSIG = 1
 
 def end_now(status: int, why: str) -> NoReturn:
     """End this process without clean-up, in the middle of whatever other threads do."""
-    os.write(2, f"runner {os.getpid()}: {why}\n".encode())
+    # Whoever read our stderr may be as gone as whoever we spoke with.
+    with contextlib.suppress(OSError):
+        os.write(2, f"runner {os.getpid()}: {why}\n".encode())
     os._exit(status)
 
 

@@ -90,7 +90,9 @@ def test_files_are_named_labelled_and_what_the_sampler_makes(snapshot: Path, tmp
         "snapshot_sha256": load_snapshot(snapshot).sha256,
     }
     last = of_kind(messages, Progress)[-1]
-    assert (last.current, last.total) == (5, 5)
+    assert (last.current, last.total, last.eta_seconds) == (5, 5, 0)
+    assert last.rate
+    assert last.rate > 0
 
 
 def test_an_archive_holds_the_same_images_and_says_what_they_are(snapshot: Path, tmp_path: Path) -> None:

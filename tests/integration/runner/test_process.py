@@ -58,6 +58,27 @@ def test_end_of_file_on_stdin_ends_an_idle_runner(tmp_path: Path) -> None:
         runner.exit_status(DIES_WITHIN_SECONDS)
 
 
+def test_it_ends_though_nobody_reads_its_log_any_more(tmp_path: Path) -> None:
+    """A killed supervisor takes the reading end of stderr with it, so the runner's last word cannot be written."""
+    log_read, log_write = os.pipe()
+    with subprocess.Popen(
+        runner_command("generation", parent_pid=os.getpid()),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=log_write,
+        env=runner_environment(tmp_path),
+        cwd=REPOSITORY,
+    ) as process:
+        os.close(log_write)
+        os.close(log_read)
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            assert process.wait(20) == ExitStatus.INFRASTRUCTURE_ERROR
+        finally:
+            process.kill()
+
+
 PARENT = """
 import os, subprocess, sys, time
 command = [word.replace("PARENT", str(os.getpid())) for word in sys.argv[1:]]
