@@ -124,7 +124,7 @@ def _train_with_bar(
             data, config, recipe=recipe, out=out, hooks=Hooks(on_progress=show), resume=resume
         )
     console.print(
-        f"{result.images_seen:,} images in {result.seconds:.0f} s. "
+        f"{result.images_seen:,} images in {result.seconds:.1f} s. "
         f"Snapshot: {result.snapshot}; samples: {result.grid}",
         highlight=False,
     )
