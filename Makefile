@@ -43,6 +43,9 @@ imports: $(READY) ## which package may import which
 migrations: $(READY) ## no model change without its migration
 	DJANGO_SETTINGS_MODULE=aigc_platform.settings.testing $(PYTHON) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 
+schema: $(READY) ## write docs/reference/openapi.yaml from the code
+	DJANGO_SETTINGS_MODULE=aigc_platform.settings.testing $(PYTHON) -W ignore manage.py spectacular --file docs/reference/openapi.yaml --validate --fail-on-warn
+
 unit: $(READY) ## tests without any server
 	$(PYTHON) -m pytest tests/unit tests/contracts
 

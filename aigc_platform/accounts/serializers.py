@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from aigc_platform.accounts.models import ApiToken
@@ -10,7 +11,10 @@ from aigc_platform.api.scopes import Scope
 from aigc_platform.api.serializers import StrictSerializer, TextField
 
 
+@extend_schema_serializer(component_name="Token")
 class TokenRequestSerializer(StrictSerializer):
+    """What a new token is for, what it may do, and until when."""
+
     name = TextField(max_length=100, help_text="What the token is for.")
     scopes = serializers.ListField(
         child=serializers.ChoiceField(choices=Scope.choices),

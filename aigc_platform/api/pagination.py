@@ -37,6 +37,15 @@ class CursorPagination(pagination.CursorPagination):
         except NotFound as error:
             raise _bad_cursor() from error
 
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Describe a page to drf-spectacular."""
+        link = {"type": ["string", "null"], "format": "uri"}
+        return {
+            "type": "object",
+            "required": ["next", "previous", "results"],
+            "properties": {"next": link, "previous": link, "results": schema},
+        }
+
     def get_page_size(self, request: Request) -> int:
         text = request.query_params.get("limit")
         if text is None:

@@ -113,8 +113,16 @@ class ErrorSerializer(serializers.Serializer[Any]):
     errors = ProblemItemSerializer(many=True)  # type: ignore[assignment]  # a member of the answer, not the property
 
 
+class ImageShapeSerializer(serializers.Serializer[Any]):
+    """Size of images in pixels; 1 channel is grey, 3 are colour."""
+
+    width = serializers.IntegerField()
+    height = serializers.IntegerField()
+    channels = serializers.IntegerField()
+
+
 class PageSerializer(serializers.Serializer[Any]):
-    """What every list answers with; subclasses add `results`."""
+    """One page of a list."""
 
     next = serializers.URLField(allow_null=True)
     previous = serializers.URLField(allow_null=True)

@@ -1,15 +1,16 @@
 """Data sets as the API takes and shows them."""
 
-import re
 from typing import Any
 
 from django.conf import settings
-from drf_spectacular.utils import extend_schema_field
+from django.core.validators import RegexValidator
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from aigc_platform.api.serializers import (
     ErrorSerializer,
     FlagField,
+    ImageShapeSerializer,
     ProblemItemSerializer,
     StrictSerializer,
     TextField,
@@ -20,10 +21,11 @@ from aigc_platform.datasets.services import NewDataset, presigned_upload
 from aigc_platform.jobs.serializers import ArtifactSerializer
 from ml.catalog import MAX_IMAGE_PX, MIN_IMAGE_PX
 
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_SHA256 = r"^[0-9a-fA-F]{64}\Z"
 _LARGEST_SIZE = 2**63 - 1
 
 
+@extend_schema_serializer(component_name="Dataset")
 class DatasetRequestSerializer(StrictSerializer):
     """A built-in set by its name, or a data set whose archive is uploaded next."""
 
@@ -47,12 +49,13 @@ class DatasetRequestSerializer(StrictSerializer):
 class CompletionSerializer(StrictSerializer):
     """What was uploaded."""
 
-    sha256 = TextField(help_text="SHA-256 of the archive, 64 hex digits.")
+    sha256 = TextField(
+        validators=[RegexValidator(_SHA256, "A SHA-256 has 64 hex digits.", code="field.pattern")],
+        help_text="SHA-256 of the archive, 64 hex digits.",
+    )
     size = WholeNumberField(min_value=1, max_value=_LARGEST_SIZE, help_text="Its size in bytes.")
 
     def validate_sha256(self, value: str) -> str:
-        if _SHA256.fullmatch(value) is None:
-            raise serializers.ValidationError("A SHA-256 has 64 hex digits.", code="field.pattern")
         return value.lower()
 
 
@@ -63,12 +66,6 @@ class UploadSerializer(serializers.Serializer[Any]):
     fields = serializers.DictField(child=serializers.CharField())  # type: ignore[assignment]  # the form's own word
     expires_at = serializers.DateTimeField()
     max_bytes = serializers.IntegerField()
-
-
-class ImageShapeSerializer(serializers.Serializer[Any]):
-    width = serializers.IntegerField()
-    height = serializers.IntegerField()
-    channels = serializers.IntegerField()
 
 
 class DatasetUrlsSerializer(serializers.Serializer[Any]):

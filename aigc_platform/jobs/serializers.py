@@ -58,8 +58,8 @@ class JobSerializer(serializers.ModelSerializer[Job]):
     status_reason = serializers.CharField(
         read_only=True, help_text="Stable code; empty if there is no reason."
     )
-    spec = serializers.JSONField(read_only=True)
-    output = serializers.JSONField(read_only=True, allow_null=True)
+    spec = serializers.DictField(read_only=True)
+    output = serializers.DictField(read_only=True, allow_null=True)
     error = ErrorSerializer(read_only=True, allow_null=True)
     progress = serializers.SerializerMethodField()
     queue = serializers.SerializerMethodField()
@@ -138,7 +138,9 @@ class JobSerializer(serializers.ModelSerializer[Job]):
 
 
 class EventSerializer(serializers.ModelSerializer[JobEvent]):
-    data = serializers.JSONField(read_only=True)  # type: ignore[assignment]  # a member of the answer, not the property
+    """One line of a job's history."""
+
+    data = serializers.DictField(read_only=True)  # type: ignore[assignment]  # a member of the answer, not the property
 
     class Meta:
         model = JobEvent
@@ -159,6 +161,7 @@ class MetricPointSerializer(serializers.Serializer[JobEvent]):
 class ArtifactSerializer(serializers.ModelSerializer[Artifact]):
     """A stored output with a link that downloads it straight from the store."""
 
+    metadata = serializers.DictField(read_only=True)
     url = serializers.SerializerMethodField()
     expires_at = serializers.SerializerMethodField()
 
@@ -198,6 +201,11 @@ class EventQuerySerializer(serializers.Serializer[Any]):
 
 
 class WorkerSerializer(serializers.ModelSerializer[Worker]):
+    """A worker process that beats, and what it serves."""
+
+    queues = serializers.ListField(child=serializers.CharField(), read_only=True)
+    devices = serializers.ListField(child=serializers.DictField(), read_only=True)
+
     class Meta:
         model = Worker
         fields = ["id", "name", "state", "queues", "devices", "started_at", "last_beat_at"]
@@ -216,21 +224,29 @@ class QueueStateSerializer(serializers.Serializer[Any]):
 
 @extend_schema_serializer(many=False)
 class EventPageSerializer(PageSerializer):
+    """One page of a job's history."""
+
     results = EventSerializer(many=True)
 
 
 @extend_schema_serializer(many=False)
 class MetricPageSerializer(PageSerializer):
+    """One page of a job's figures."""
+
     results = MetricPointSerializer(many=True)
 
 
 @extend_schema_serializer(many=False)
 class WorkerPageSerializer(PageSerializer):
+    """All live workers."""
+
     results = WorkerSerializer(many=True)
 
 
 @extend_schema_serializer(many=False)
 class QueuePageSerializer(PageSerializer):
+    """All queues."""
+
     results = QueueStateSerializer(many=True)
 
 

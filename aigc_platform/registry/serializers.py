@@ -5,15 +5,10 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from aigc_platform.api.serializers import ImageShapeSerializer
 from aigc_platform.jobs.serializers import ArtifactSerializer
 from aigc_platform.registry.models import Model, ModelVersion
 from aigc_platform.registry.selectors import LATEST
-
-
-class ImageSerializer(serializers.Serializer[Any]):
-    width = serializers.IntegerField()
-    height = serializers.IntegerField()
-    channels = serializers.IntegerField()
 
 
 class LineageSerializer(serializers.Serializer[Any]):
@@ -23,7 +18,7 @@ class LineageSerializer(serializers.Serializer[Any]):
     dataset_version = serializers.UUIDField()
     dataset_manifest_sha256 = serializers.CharField()
     recipe = serializers.CharField()
-    config = serializers.JSONField()
+    config = serializers.DictField()
     seed = serializers.IntegerField(allow_null=True)
     code_version = serializers.CharField()
     snapshot_sha256 = serializers.CharField()
@@ -38,6 +33,7 @@ class VersionUrlsSerializer(serializers.Serializer[Any]):
 class VersionSummarySerializer(serializers.ModelSerializer[ModelVersion]):
     """A version in few words."""
 
+    classes = serializers.ListField(child=serializers.CharField(), read_only=True)
     sha256 = serializers.CharField(source="weights.sha256", read_only=True, help_text="Of the weights.")
     grid = ArtifactSerializer(read_only=True, allow_null=True)
 
@@ -57,7 +53,7 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     metrics = serializers.DictField(child=serializers.FloatField(), read_only=True)
     snapshot = ArtifactSerializer(source="weights", read_only=True)
     network = ArtifactSerializer(read_only=True)
-    card = serializers.JSONField(source="card_content", read_only=True)
+    card = serializers.DictField(source="card_content", read_only=True)
     card_file = ArtifactSerializer(source="card", read_only=True, allow_null=True)
     grid = ArtifactSerializer(read_only=True, allow_null=True)
     lineage = serializers.SerializerMethodField()
@@ -90,7 +86,7 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     def get_aliases(self, version: ModelVersion) -> list[str]:
         return sorted(alias.name for alias in version.aliases.all())
 
-    @extend_schema_field(ImageSerializer)
+    @extend_schema_field(ImageShapeSerializer)
     def get_image(self, version: ModelVersion) -> dict[str, int]:
         return {"width": version.width, "height": version.height, "channels": version.channels}
 

@@ -1,10 +1,10 @@
 """Trainings and generations as users ask for them, and the recipes there are."""
 
-import re
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import extend_schema_serializer
+from django.core.validators import RegexValidator
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 
@@ -15,7 +15,8 @@ from aigc_platform.studio.services import NewGeneration, NewTraining
 from aigc_platform.studio.specs import LARGEST_TRUNCATION
 from ml.catalog import DEFAULT_RECIPE, LARGEST_SEED
 
-_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_MODEL_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}\Z"
+_MODEL_NAME_RULE = "A model's name has 1 to 64 of a-z, 0-9, - and _, and begins with a letter or digit."
 _LARGEST_COUNT = 2**31 - 1
 _MOST_CLASSES = 1000
 
@@ -32,7 +33,20 @@ class _JobRequestSerializer(SubmissionSerializer):
         return keyed_submission(request, **options)
 
 
+@extend_schema_field({"type": "integer", "minimum": 1})
+class _CountField(WholeNumberField):
+    """The service knows the limits; here is what fits an integer."""
+
+
+@extend_schema_field({"type": "number", "exclusiveMinimum": 0, "maximum": LARGEST_TRUNCATION, "default": 1.0})
+class _TruncationField(NumberField):
+    pass
+
+
+@extend_schema_serializer(component_name="Training")
 class TrainingRequestSerializer(_JobRequestSerializer):
+    """What to train, on what, and where to publish the result."""
+
     dataset = TextField(max_length=100, help_text="Id of a data set that is ready.")
     recipe = TextField(max_length=100, default=DEFAULT_RECIPE, help_text="One of /api/v1/recipes.")
     config = serializers.DictField(default=dict, help_text="Settings that differ from the recipe's defaults.")
@@ -40,27 +54,30 @@ class TrainingRequestSerializer(_JobRequestSerializer):
         max_length=64,
         default=None,
         allow_null=True,
+        validators=[RegexValidator(_MODEL_NAME, _MODEL_NAME_RULE, code="field.pattern")],
         help_text="Publish the snapshot as the next version of this model.",
     )
 
     def validate_model(self, value: str | None) -> str | None:
-        if value is not None and (_MODEL_NAME.fullmatch(value) is None or _is_uuid(value)):
-            message = "A model's name has 1 to 64 of a-z, 0-9, - and _, begins with a letter or digit, and is no id."
-            raise serializers.ValidationError(message, code="field.pattern")
+        if value is not None and _is_uuid(value):
+            raise serializers.ValidationError(
+                "A model's name must not look like an id.", code="field.pattern"
+            )
         return value
 
     def wish(self) -> NewTraining:
         return NewTraining(**self.wishes())
 
 
+@extend_schema_serializer(component_name="Generation")
 class GenerationRequestSerializer(_JobRequestSerializer):
+    """What to make, from which model."""
+
     kind = serializers.ChoiceField(choices=["sample"], default="sample")
     model = TextField(
         max_length=130, help_text="name (its latest version), name:3, name:alias or a version's id."
     )
-    count = WholeNumberField(
-        max_value=_LARGEST_COUNT, min_value=-_LARGEST_COUNT, help_text="How many outputs."
-    )
+    count = _CountField(min_value=-_LARGEST_COUNT, max_value=_LARGEST_COUNT, help_text="How many outputs.")
     seed = WholeNumberField(
         min_value=0,
         max_value=LARGEST_SEED,
@@ -76,7 +93,7 @@ class GenerationRequestSerializer(_JobRequestSerializer):
         allow_null=True,
         help_text="Names of classes, taken in turns; null takes all.",
     )
-    truncation = NumberField(
+    truncation = _TruncationField(
         max_value=LARGEST_TRUNCATION,
         default=1.0,
         help_text="Scale of the noise: below 1 is less varied and more typical.",
@@ -115,11 +132,13 @@ class RecipeSerializer(serializers.Serializer[Any]):
     modality = serializers.CharField()
     is_default = serializers.BooleanField()
     needs = RecipeNeedsSerializer(source="*")
-    config_schema = serializers.JSONField(help_text="JSON Schema of `config`: units, ranges, defaults.")
+    config_schema = serializers.DictField(help_text="JSON Schema of `config`: units, ranges, defaults.")
 
 
 @extend_schema_serializer(many=False)
 class RecipePageSerializer(PageSerializer):
+    """All recipes."""
+
     results = RecipeSerializer(many=True)
 
 
