@@ -87,9 +87,10 @@ def tell(request: HttpRequest, action: JobAction, account: Account) -> None:
     if account.refused:
         count = len(account.refused)
         head = ngettext("%(count)d job refused", "%(count)d jobs refused", count) % {"count": count}
-        named = "; ".join(f"{job}: {reason}" for job, reason in account.refused[:_NAMED_REFUSALS])
-        rest = f"; and {count - _NAMED_REFUSALS} more" if count > _NAMED_REFUSALS else ""
-        messages.warning(request, f"{head}. {named}{rest}")
+        parts = [f"{job}: {reason.rstrip('.')}" for job, reason in account.refused[:_NAMED_REFUSALS]]
+        if count > _NAMED_REFUSALS:
+            parts.append(f"and {count - _NAMED_REFUSALS} more")
+        messages.warning(request, f"{head}. {'; '.join(parts)}.")
 
 
 def _actor(user: User) -> str:

@@ -122,8 +122,8 @@ def test_done_and_refused_jobs_are_counted_apart(console: Client) -> None:
 
     assert done == "3 jobs told to cancel."
     assert refused.startswith("2 jobs refused. ")
-    assert f"{ended[0]}: The job is succeeded already." in refused
-    assert f"{ended[1]}: The job is canceled already." in refused
+    assert f"{ended[0]}: The job is succeeded already" in refused
+    assert f"{ended[1]}: The job is canceled already" in refused
     assert [status_of(job) for job in waiting] == [S.CANCELED] * 3
 
 
@@ -133,7 +133,7 @@ def test_many_refusals_are_counted_and_ten_named(console: Client) -> None:
     [refused] = select(console, "pause", *jobs)
 
     assert refused.startswith("12 jobs refused. ")
-    assert refused.endswith("; and 2 more")
+    assert refused.endswith("; and 2 more.")
     assert refused.count("toy 0") == 10
 
 
