@@ -1,0 +1,46 @@
+"""Tiny data sets and settings, so that every test trains in well under a second."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from ml.catalog import RecipeConfig, parse_config
+from ml.data.packed import PackedDataset
+
+TINY: dict[str, dict[str, object]] = {
+    "mlp-gan": {"generator_widths": [16, 16], "discriminator_widths": [16]},
+    "dcgan": {"generator_channels": 4, "discriminator_channels": 4},
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny tensors gain nothing from more threads, and other tests may run beside these."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def tiny_config() -> Callable[..., RecipeConfig]:
+    """Make a config of a recipe with tiny networks: 0.064 kimg in batches of 8, no grids on the way."""
+
+    def make(recipe: str, **settings: Any) -> RecipeConfig:
+        base = {"kimg": 0.064, "batch_size": 8, "latent_size": 8, "grid_seconds": 0.0, "precision": "fp32"}
+        return parse_config(recipe, {**base, **TINY[recipe], **settings})
+
+    return make
+
+
+@pytest.fixture
+def striped_dataset() -> PackedDataset:
+    """48 images of 8 px in two classes that a network can tell apart: bright rows or bright columns."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 64, (48, 1, 8, 8), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(48) % 2
+    images[labels == 0, :, ::2, :] += 180
+    images[labels == 1, :, :, ::2] += 180
+    return PackedDataset.create(name="stripes", images=images, labels=labels, classes=["rows", "columns"])
