@@ -148,7 +148,7 @@ def test_bad_configs_name_each_field(
         ({"model": "../x"}, {("/model", "field.pattern")}),
         ({"model": "a:1"}, {("/model", "field.pattern")}),
         ({"model": str(uuid4())}, {("/model", "field.pattern")}),
-        ({"model": "x" * 65}, {("/model", "field.length")}),
+        ({"model": "x" * 65}, {("/model", "field.length"), ("/model", "field.pattern")}),
         ({"labels": {"a": 1}}, {("/labels/a", "field.type")}),
         ({"labels": {"a": "x" * 513}}, {("/labels/a", "field.length")}),
         ({"labels": {"x" * 65: "a"}}, {("/labels/" + "x" * 65, "field.length")}),
