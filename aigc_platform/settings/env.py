@@ -6,7 +6,6 @@ a test compares the Compose file with it. Nothing else in the platform looks at 
 
 import os
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -190,16 +189,6 @@ class Env(BaseModel):
     @property
     def public_host(self) -> str:
         return urlsplit(self.public_url).hostname or ""
-
-    @property
-    def public_is_loopback(self) -> bool:
-        """Whether only this machine itself can reach the address in PUBLIC_URL."""
-        if self.public_host == "localhost":
-            return True
-        try:
-            return ip_address(self.public_host).is_loopback
-        except ValueError:
-            return False
 
 
 def database_settings(url: str) -> dict[str, object]:

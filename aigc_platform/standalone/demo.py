@@ -170,7 +170,7 @@ def _download(client: DemoClient, generation: Mapping[str, Any], folder: Path) -
 def _show(client: DemoClient, kind: str, job: Mapping[str, Any], verb: str, *, console: Console) -> list[str]:
     """Follow a job to its end on the terminal; return what it last said about itself."""
     with _progress(console) as progress:
-        shown = _ShownJob(client, kind, progress, verb)
+        shown = _ShownJob(progress, verb)
         client.finished(kind, job, stall_seconds=STALL_SECONDS, watch=shown.update)
     return shown.figures()
 
@@ -178,14 +178,10 @@ def _show(client: DemoClient, kind: str, job: Mapping[str, Any], verb: str, *, c
 class _ShownJob:
     """A job's progress on the terminal."""
 
-    def __init__(self, client: DemoClient, kind: str, progress: Progress, verb: str) -> None:
-        self._client = client
-        self._kind = kind
+    def __init__(self, progress: Progress, verb: str) -> None:
         self._progress = progress
         self._task = progress.add_task(verb, total=None, detail="waiting for a worker")
         self._state: Mapping[str, Any] = {}
-        self._losses: Mapping[str, float] = {}
-        self._seen = 0
 
     def update(self, job: Mapping[str, Any]) -> None:
         state = job.get("progress") or {}
@@ -193,11 +189,6 @@ class _ShownJob:
             self._progress.update(self._task, detail=job["status"])
             return
         self._state = state
-        for point in self._client.metrics(self._kind, job, after=self._seen):
-            self._seen = point["seq"]
-            self._losses = {
-                name: value for name, value in point["metrics"].items() if "loss" in name
-            } or self._losses
         self._progress.update(
             self._task, completed=state["current"], total=state["total"], detail="  ".join(self.figures())
         )
@@ -210,7 +201,8 @@ class _ShownJob:
         words = [f"{self._state['current']:,.0f} of {self._state['total']:,.0f} {unit}"]
         if rate := self._state.get("rate"):
             words.append(f"{rate:,.0f} {unit}/s")
-        words.extend(f"{name.replace('_', ' ')} {value:.2f}" for name, value in sorted(self._losses.items()))
+        losses = {name: value for name, value in (self._state.get("metrics") or {}).items() if "loss" in name}
+        words.extend(f"{name.replace('_', ' ')} {value:.2f}" for name, value in sorted(losses.items()))
         return words
 
 

@@ -89,10 +89,6 @@ class DemoClient:
             raise DemoError(f"The job {job['id']} is {current['status']}: {reason}")
         return current
 
-    def metrics(self, kind: str, job: Mapping[str, Any], *, after: int) -> list[dict[str, Any]]:
-        """Return what the job reported about itself since the point `after`, oldest first."""
-        return list(self._pages(f"{kind}/{job['id']}/metrics?after={after}"))
-
     def latest_version(self, model: str) -> dict[str, Any]:
         """Return the newest version of a model."""
         versions = list(self._pages(f"models/{model}/versions"))
