@@ -18,6 +18,7 @@ class EventInline(ReadOnlyInline):
     """The job's history. Progress reports are left out: the curves show them."""
 
     model = JobEvent
+    classes = ("collapse",)
     fields = readonly_fields = ("seq", "when", "what", "who", "facts")
     verbose_name_plural = "events"
 

@@ -2,6 +2,7 @@
 
 import re
 from html import unescape
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -13,10 +14,13 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from aigc_platform.accounts.models import User
+from aigc_platform.accounts.services import create_token
+from aigc_platform.datasets.services import NewDataset, create_upload_dataset
 from aigc_platform.jobs import leases
 from aigc_platform.jobs.models import Worker
 from aigc_platform.storage.object_store import get_object_store
 from tests.factories.accounts import make_token, make_user
+from tests.factories.jobs import submit
 from tests.factories.showcase import LIMIT, Showcase, digit_sheet
 
 MODELS: list[type[Model]] = list(django_admin.site._registry)
@@ -254,6 +258,21 @@ def test_looking_is_not_operating(shown: Showcase) -> None:
     url = reverse("admin:jobs_job_do", args=[shown.running.job.pk, "cancel"])
     assert viewer.post(url).status_code == 403
     assert leases.renew_lease(shown.running.job, shown.running.fence) == "run"
+
+
+def test_what_users_write_is_text_everywhere(console: Client, admin: User) -> None:
+    hostile = "<script>alert(1)</script>"
+    dataset = create_upload_dataset(owner=admin, new=NewDataset(name=hostile))
+    token, _ = create_token(user=admin, name=hostile)
+    job = submit(admin, labels={hostile: hostile, "note": hostile})
+    rows: list[Model] = [dataset, token, job]
+    urls = [*(list_url(type(row)) for row in rows), *(page_url(row) for row in rows), reverse("admin:index")]
+    urls += [f"{list_url(type(row))}?q={quote(hostile)}" for row in rows]
+    console.post(reverse("admin:accounts_apitoken_revoke", args=[token.pk]))
+    console.post(reverse("admin:accounts_apitoken_revoke", args=[token.pk]))
+
+    for url in urls:
+        assert hostile not in body(console, url), url
 
 
 def test_an_unknown_job_leads_back_to_the_start_page(console: Client) -> None:
