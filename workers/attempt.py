@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import structlog
 
+from aigc_platform.common import failpoints
 from aigc_platform.jobs import finishing, leases
 from aigc_platform.jobs.claim import Claim
 from aigc_platform.jobs.exceptions import InvalidTransitionError, LeaseLostError
@@ -211,9 +212,11 @@ class AttemptRun:
             return
 
         def commit() -> None:
+            failpoints.reach("checkpoint.uploaded")
             finishing.commit_checkpoint(
                 self.claim.job, self.claim.fence, upload.result(), actor=self.claim.actor
             )
+            failpoints.reach("checkpoint.committed")
             checkpoint_done(checkpoint, True)
 
         self.effects.add(commit)
@@ -230,6 +233,7 @@ class AttemptRun:
         self._end_with(self._complete)
 
     def _complete(self) -> None:
+        failpoints.reach("results.uploaded")
         try:
             finishing.complete_job(
                 self.claim.job,
@@ -241,6 +245,7 @@ class AttemptRun:
         except InvalidTransitionError:
             # A cancel was written before our results: it wins, and nothing of them becomes visible.
             leases.confirm_canceled(self.claim.job, self.claim.fence, actor=self.claim.actor)
+        failpoints.reach("results.published")
 
     def _end_with(self, write: Callable[[], object]) -> None:
         self._abandon_unless_completing()

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from aigc_platform.common import failpoints
 from aigc_platform.common.exceptions import UnavailableError
 from aigc_platform.jobs.claim import Claim
 from aigc_platform.jobs.finishing import StoredCheckpoint, StoredFile
@@ -101,6 +102,7 @@ class Publisher:
             sha256 = hash_file(path)
             key = keys.checkpoint_key(claim.job.pk, claim.fence, sha256, path.name)
             stored[path.name] = {"key": key, "sha256": sha256, "size": path.stat().st_size}
+            failpoints.reach("checkpoint.uploading")
             self._put_part(key, path, sha256, abandoned)
         manifest = json.dumps(stored, sort_keys=True, separators=(",", ":")).encode()
         return StoredCheckpoint(

@@ -62,9 +62,12 @@ class RunnerProcess:
         device: str,
         scratch: Path,
         environment: Mapping[str, str],
+        handler: str | None = None,
         memory_limit_bytes: int | None = None,
     ) -> None:
         arguments = [sys.executable, "-m", "workers.runner", "--kind", kind]
+        if handler is not None:
+            arguments += ["--handler", handler]
         arguments += ["--parent-pid", str(os.getpid()), "--threads", str(threads)]
         if memory_limit_bytes is not None:
             arguments += ["--memory-limit-bytes", str(memory_limit_bytes)]

@@ -10,9 +10,11 @@ import structlog
 from django.conf import settings
 from django.db import connection
 
+from aigc_platform.common import failpoints
 from aigc_platform.common.exceptions import PlatformError, UnavailableError
 from aigc_platform.jobs.claim import Claim, claim_jobs
 from aigc_platform.jobs.exceptions import LeaseLostError
+from aigc_platform.jobs.kinds import get_kind
 from aigc_platform.jobs.models import WorkerState
 from aigc_platform.jobs.states import StatusReason
 from aigc_platform.settings.env import process_environment
@@ -33,9 +35,6 @@ log = structlog.get_logger(__name__)
 
 _SHIFT_SECONDS = 60.0
 """A ring is answered for this long at most, so that the broker connection is seen to now and then."""
-_WARM_KINDS = frozenset({"generation"})
-"""Kinds whose runner waits for the next job with its libraries and generators loaded."""
-_MEMORY_LIMITS = {"dataset_import": 4 * 1024**3}
 _EXIT_GRACE_SECONDS = 5.0
 
 
@@ -74,6 +73,7 @@ class Supervisor:
             claims = claim_jobs(worker, device=self._post.device.id)
             if not claims:
                 break
+            failpoints.reach("job.claimed")
             self._heart.say(WorkerState.BUSY)
             try:
                 self._run(claims)
@@ -136,7 +136,7 @@ class Supervisor:
             checkpoint_seconds=settings.CHECKPOINT_SECONDS,
         )
         is_usable = session.run()
-        if is_usable and kind in _WARM_KINDS:
+        if is_usable and get_kind(kind).warm:
             self._warm[kind] = runner
         else:
             _dismiss(runner)
@@ -151,7 +151,8 @@ class Supervisor:
             device=self._post.device.id,
             scratch=self._post.scratch,
             environment=process_environment() | self._post.device.environment(),
-            memory_limit_bytes=_MEMORY_LIMITS.get(kind),
+            handler=get_kind(kind).runner,
+            memory_limit_bytes=get_kind(kind).memory_limit_bytes,
         )
 
 

@@ -28,6 +28,7 @@ class DatasetImportKind(JobKind):
     name = "dataset_import"
     queue = "cpu.io"
     spec_type = DatasetImportSpec
+    memory_limit_bytes = 4 * 1024**3
 
     def prepare(self, job: Job) -> RunnerJob:
         spec = DatasetImportSpec.model_validate(job.spec)

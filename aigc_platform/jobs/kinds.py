@@ -65,6 +65,12 @@ class JobKind:
     """Whether checkpoints make sense: pause, drain and recovery then go on from the last one."""
     max_group: ClassVar[int] = 1
     """How many queued jobs with one `group_key` may share a runner's work."""
+    warm: ClassVar[bool] = False
+    """Whether the runner waits for the next job of this kind with its libraries and inputs loaded."""
+    memory_limit_bytes: ClassVar[int | None] = None
+    """Address space for the jobs beyond the loaded libraries; None sets no limit."""
+    runner: ClassVar[str | None] = None
+    """Module with the runner's `create_handler`, for kinds that `workers.runner.kinds` does not name."""
 
     def prepare(self, job: "Job") -> RunnerJob:
         """Return what the runner needs. Called by the worker after the claim; read-only."""

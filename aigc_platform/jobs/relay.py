@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
+from aigc_platform.common import failpoints
 from aigc_platform.jobs.models import Outbox
 
 RING_TASK = "jobs.ring"
@@ -49,6 +50,7 @@ def publish_pending(app: Celery) -> int:
                 log.warning("broker_unreachable", error=str(error), waiting=len(rows))
                 _postpone(rows)
                 return 0
+        failpoints.reach("rings.published")
         Outbox.objects.filter(pk__in=[row.pk for row in rows]).update(
             published_at=Now(), tries=F("tries") + 1
         )

@@ -54,6 +54,7 @@ class GenerationKind(JobKind):
     queue = "gpu.sample"
     spec_type = GenerationSpec
     max_group = 32
+    warm = True
 
     def prepare(self, job: Job) -> RunnerJob:
         spec = GenerationSpec.model_validate(job.spec)

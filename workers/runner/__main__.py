@@ -28,12 +28,18 @@ def main() -> int:
 
     channel = Channel(incoming, outgoing, end_process=isolation.end_now)
     channel.listen()
-    return serve(arguments.kind, channel, memory_limit_bytes=arguments.memory_limit_bytes)
+    return serve(
+        arguments.kind,
+        channel,
+        module=arguments.handler,
+        memory_limit_bytes=arguments.memory_limit_bytes,
+    )
 
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m workers.runner", description=__doc__)
-    parser.add_argument("--kind", required=True, choices=sorted(HANDLERS), help="kind of jobs to run")
+    parser.add_argument("--kind", required=True, help=f"kind of jobs to run: {', '.join(sorted(HANDLERS))}")
+    parser.add_argument("--handler", help="module that runs them, for a kind that is none of these")
     parser.add_argument("--parent-pid", required=True, type=int, help="process to die with")
     parser.add_argument("--threads", type=_positive, help="compute threads (default: all cores we may use)")
     parser.add_argument(
@@ -41,7 +47,10 @@ def _parse_arguments() -> argparse.Namespace:
         type=_positive,
         help="address space for the jobs, beyond the loaded libraries; not applied on a GPU",
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.handler is None and arguments.kind not in HANDLERS:
+        parser.error(f"there is no kind {arguments.kind!r}; name its --handler, or one of {sorted(HANDLERS)}")
+    return arguments
 
 
 def _positive(text: str) -> int:

@@ -33,11 +33,15 @@ class Handler(Protocol):
         ...
 
 
-def load_handler(kind: str) -> Handler:
+def load_handler(kind: str, module: str | None = None) -> Handler:
     """Import what this kind needs (torch, for most) and return its handler.
+
+    Args:
+        kind: a key of `HANDLERS`, or any name if `module` is given.
+        module: the kind's own module, for kinds that are not built in.
 
     Raises:
         KeyError: there is no such kind.
     """
-    handler: Handler = import_module(HANDLERS[kind]).create_handler()
+    handler: Handler = import_module(module or HANDLERS[kind]).create_handler()
     return handler

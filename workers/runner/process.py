@@ -15,19 +15,22 @@ log = logging.getLogger(__name__)
 _REPORTED_LIBRARIES = ("torch", "numpy", "PIL", "safetensors")
 
 
-def serve(kind: str, channel: Channel, *, memory_limit_bytes: int | None = None) -> int:
+def serve(
+    kind: str, channel: Channel, *, module: str | None = None, memory_limit_bytes: int | None = None
+) -> int:
     """Run jobs of this kind until the handler or the supervisor says that there are no more.
 
     Args:
-        kind: a key of `kinds.HANDLERS`.
+        kind: a key of `kinds.HANDLERS`, or any name if `module` is given.
         channel: already listening.
+        module: where the handler of a kind comes from that is not built in.
         memory_limit_bytes: address space for the jobs beyond the loaded libraries, if limited.
 
     Returns:
         The process's exit status.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    handler = load_handler(kind)
+    handler = load_handler(kind, module)
     device, threads = _compute_resources()
     if memory_limit_bytes is not None:
         if device == "cpu":

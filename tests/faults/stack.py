@@ -1,0 +1,179 @@
+"""Real engines and workers that run probe jobs, and what a fault test asks about them."""
+
+import hashlib
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from aigc_platform.accounts.models import User
+from aigc_platform.jobs.models import Artifact, Attempt, Checkpoint, Job, Worker, WorkerState
+from aigc_platform.jobs.selectors import live_workers
+from aigc_platform.jobs.services import Submission, submit_job
+from aigc_platform.jobs.states import JobStatus
+from aigc_platform.storage.object_store import get_object_store
+from tests.factories.accounts import make_user
+from tests.probe import kinds  # registers the probe kinds in this process
+from tests.probe.runner import chain
+from tests.probe.spec import ProbeSpec
+from tests.processes import ALL_QUEUES, PlatformProcesses, wait_for
+
+PROBE = kinds.ProbeKind.name
+GROUP = kinds.GroupedProbeKind.name
+CONFINED = kinds.ConfinedProbeKind.name
+
+LEASE_SECONDS = 5
+_SETTINGS = {
+    "DJANGO_SETTINGS_MODULE": "tests.probe.settings",
+    "LEASE_SECONDS": str(LEASE_SECONDS),
+    "HEARTBEAT_SECONDS": "1",
+    "REAPER_INTERVAL_SECONDS": "0.5",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One executed step of a job, as its runner noted it."""
+
+    attempt: int
+    number: int
+    at: float
+    pid: int
+
+
+class FaultStack(PlatformProcesses):
+    """Starts processes with the probe kinds, short leases and whatever addresses a test puts in between."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.owner: User = make_user()
+        self._workers: list[subprocess.Popen[bytes]] = []
+
+    def start_engine(self, **environment: str) -> subprocess.Popen[bytes]:
+        return super().start_engine(**(_SETTINGS | environment))
+
+    def start_worker(
+        self, queues: Sequence[str] = ALL_QUEUES, *, options: Sequence[str] = (), **environment: str
+    ) -> subprocess.Popen[bytes]:
+        worker = super().start_worker(queues, options=options, **(_SETTINGS | environment))
+        self._workers.append(worker)
+        return worker
+
+    def need_workers(self, count: int) -> list[subprocess.Popen[bytes]]:
+        """Return so many living workers, ready for work, started only where earlier tests left fewer."""
+        self._workers = [worker for worker in self._workers if worker.poll() is None]
+        while len(self._workers) < count:
+            self.start_worker()
+        wait_for(lambda: len(ready_workers()) >= count, seconds=60, what=f"{count} ready workers")
+        return self._workers[:count]
+
+    def holder_of(self, job: Job) -> subprocess.Popen[bytes]:
+        """Return the worker (its parent process) that holds the job."""
+        job.refresh_from_db()
+        assert job.lease_worker is not None, f"nobody holds {job}"
+        parent = psutil.Process(job.lease_worker.pid).ppid()
+        return next(worker for worker in self._workers if worker.pid == parent)
+
+    def log_sizes(self) -> dict[Path, int]:
+        return {path: path.stat().st_size for path in self.folder.glob("*.log")}
+
+    def log_since(self, sizes: dict[Path, int]) -> str:
+        """Return what the processes have printed since `log_sizes` was asked."""
+        parts = []
+        for path in sorted(self.folder.glob("*.log")):
+            with path.open("rb") as log:
+                log.seek(sizes.get(path, 0))
+                if new := log.read().decode(errors="replace"):
+                    parts.append(f"--- {path.name}\n{new}")
+        return "\n".join(parts)
+
+    def submit(self, *, kind: str = PROBE, options: Submission | None = None, **spec: Any) -> Job:
+        """Queue a probe job that notes its steps."""
+        content = ProbeSpec(ledger=str(self.folder / "ledger"), **spec)
+        return submit_job(owner=self.owner, kind=kind, spec=content, submission=options)
+
+    def steps(self, job: Job) -> list[Step]:
+        """Return every step that any attempt of the job has executed, in order of time."""
+        ledger = self.folder / "ledger"
+        if not ledger.exists():
+            return []
+        rows = (line.split() for line in ledger.read_text().splitlines())
+        return [
+            Step(int(row[1]), int(row[2]), float(row[3]), int(row[4]))
+            for row in rows
+            if row[0] == str(job.pk)
+        ]
+
+    def wait_for_step(self, job: Job, number: int, *, attempt: int = 1, seconds: float = 30) -> Step:
+        def reached() -> Step | None:
+            found = [step for step in self.steps(job) if step.attempt >= attempt and step.number >= number]
+            return found[0] if found else None
+
+        return wait_for(reached, seconds=seconds, what=f"step {number} of attempt {attempt}")
+
+
+def ready_workers() -> list[Worker]:
+    """Return the workers that beat and wait for work."""
+    return [
+        worker for worker in live_workers().filter(state=WorkerState.READY) if psutil.pid_exists(worker.pid)
+    ]
+
+
+def status_of(job: Job) -> str:
+    job.refresh_from_db()
+    return job.status
+
+
+def wait_for_status(job: Job, *statuses: JobStatus, seconds: float = 30) -> Job:
+    what = f"{' or '.join(statuses)} of {job}"
+    wait_for(lambda: status_of(job) in statuses, seconds=seconds, what=what)
+    return job
+
+
+def wait_for_end(job: Job, *, seconds: float = 60) -> Job:
+    wait_for(lambda: status_of(job) and job.is_terminal, seconds=seconds, what=f"end of {job}")
+    return job
+
+
+def wait_for_checkpoint(job: Job, *, seconds: float = 30) -> Checkpoint:
+    newest = Checkpoint.objects.filter(job=job).order_by("-fence", "-step")
+    return wait_for(newest.first, seconds=seconds, what=f"checkpoint of {job}")
+
+
+def attempts(job: Job) -> list[Attempt]:
+    return list(Attempt.objects.filter(job=job).order_by("number"))
+
+
+def child_of(worker: subprocess.Popen[bytes]) -> psutil.Process:
+    """Return the worker's one pool child, which is the supervisor."""
+
+    def found() -> psutil.Process | None:
+        with suppress(psutil.NoSuchProcess):
+            return next(iter(psutil.Process(worker.pid).children()), None)
+        return None
+
+    return wait_for(found, seconds=20, what=f"child of worker {worker.pid}")
+
+
+def is_gone(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def assert_result_is_right(job: Job) -> None:
+    """One attempt's files, all of them, with the bytes that a calm run would have made."""
+    spec = ProbeSpec.model_validate(job.spec)
+    assert job.status == JobStatus.SUCCEEDED, f"{job.status_reason}: {job.error}"
+    assert job.output == {"state": chain(spec.seed, spec.steps), "files": spec.artifacts}
+    artifacts = list(Artifact.objects.filter(job=job, is_preview=False).order_by("index"))
+    assert [artifact.index for artifact in artifacts] == list(range(spec.artifacts))
+    assert len({artifact.fence for artifact in artifacts}) <= 1
+    for artifact in artifacts:
+        content = get_object_store().get_range(artifact.key, 0, artifact.size)
+        assert hashlib.sha256(content).hexdigest() == artifact.sha256

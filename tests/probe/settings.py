@@ -1,0 +1,6 @@
+"""The test settings plus the probe kinds: what worker and engine processes of the fault tests run with."""
+
+from aigc_platform.settings.testing import *  # noqa: F403
+from aigc_platform.settings.testing import INSTALLED_APPS
+
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.probe.apps.ProbeConfig"]
