@@ -23,9 +23,10 @@ from ml.catalog import (
     parse_config,
 )
 from ml.checkpoint import read_training_config
+from ml.cli_evaluate import evaluate
 from ml.codecs.png import encode_png
 from ml.codecs.provenance import Provenance
-from ml.data.builtin import load_builtin
+from ml.data.named import load_dataset
 from ml.data.packed import PackedDataset
 from ml.errors import MlError
 from ml.hooks import Hooks, Progress
@@ -94,7 +95,7 @@ def train(
             recipe, given = recipe or stored_recipe, stored | given
         name = recipe or DEFAULT_RECIPE
         config = parse_config(name, given)
-        data = _load_dataset(dataset, data_folder)
+        data = load_dataset(dataset, folder=data_folder)
         _train_with_bar(data, config, recipe=name, out=out, resume=checkpoint)
 
 
@@ -159,6 +160,9 @@ def sample(
     Console().print(f"{count:,} images in {out}", highlight=False)
 
 
+app.command()(_errors_for_people()(evaluate))
+
+
 @app.command()
 def datasets() -> None:
     """List the built-in data sets."""
@@ -207,12 +211,6 @@ def _parse_settings(pairs: list[str]) -> dict[str, Any]:
         except ValueError:
             given[name] = text
     return given
-
-
-def _load_dataset(name: str, folder: Path | None) -> PackedDataset:
-    if name not in BUILTIN_DATASETS and Path(name).is_dir():
-        return PackedDataset.load(Path(name))
-    return load_builtin(name, folder=folder)
 
 
 def _find_checkpoint(folder: Path) -> Path:

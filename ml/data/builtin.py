@@ -129,7 +129,7 @@ def _read_or_fetch(folder: Path, file: _IdxFile) -> bytes:
     url = FASHION_MNIST_URL + file.name
     try:
         with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310 - a constant; checked by hash
-            packed: bytes = response.read(file.size_bytes)
+            packed: bytes = response.read(file.size_bytes + 2**20)
     except OSError as error:
         raise InvalidDatasetError(
             "dataset.download_failed",

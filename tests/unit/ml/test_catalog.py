@@ -126,7 +126,7 @@ def test_suitable_data_has_no_problems() -> None:
         ({"count": 3}, "at least 16 images"),
     ],
 )
-def test_unsuitable_data_is_named(shape: dict[str, int], part: str) -> None:
+def test_unsuitable_data_is_named(shape: dict[str, Any], part: str) -> None:
     (problem,) = problems(**shape)
     assert part in problem
 

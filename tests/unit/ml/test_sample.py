@@ -15,7 +15,7 @@ from ml.networks.spec import DcganGeneratorSpec, MlpGeneratorSpec
 from ml.sample import FORWARD_BATCH, SampleItem, Sampler, class_of, latent
 
 CLASSES = ("a", "b", "c")
-SPECS = {
+SPECS: dict[str, DcganGeneratorSpec | MlpGeneratorSpec] = {
     "dcgan-16": DcganGeneratorSpec(px=16, image_channels=1, classes=3, latent_size=16, channels=8),
     "dcgan-28-rgb": DcganGeneratorSpec(px=28, image_channels=3, classes=3, latent_size=16, channels=4),
     "mlp": MlpGeneratorSpec(px=12, image_channels=1, classes=3, latent_size=16, widths=(64, 128)),
