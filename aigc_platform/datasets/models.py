@@ -53,6 +53,7 @@ class Dataset(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["owner", "-created_at", "-id"], name="dataset_owner_newest")]
+        verbose_name = "data set"
 
     def __str__(self) -> str:
         return self.name
@@ -70,7 +71,7 @@ class DatasetVersion(models.Model):
     height = models.PositiveIntegerField()
     channels = models.PositiveSmallIntegerField()
     classes = models.JSONField(default=list)
-    class_counts = models.JSONField(default=dict)
+    class_counts = models.JSONField(default=list)
     manifest_sha256 = models.CharField(max_length=64)
     data = models.ForeignKey("jobs.Artifact", on_delete=models.PROTECT, related_name="+")
     manifest = models.ForeignKey("jobs.Artifact", on_delete=models.PROTECT, related_name="+")

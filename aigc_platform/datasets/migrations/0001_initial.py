@@ -71,6 +71,9 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "verbose_name": "data set",
+            },
         ),
         migrations.CreateModel(
             name="DatasetVersion",
@@ -90,7 +93,7 @@ class Migration(migrations.Migration):
                 ("height", models.PositiveIntegerField()),
                 ("channels", models.PositiveSmallIntegerField()),
                 ("classes", models.JSONField(default=list)),
-                ("class_counts", models.JSONField(default=dict)),
+                ("class_counts", models.JSONField(default=list)),
                 ("manifest_sha256", models.CharField(max_length=64)),
                 ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 (
