@@ -95,8 +95,8 @@ def test_bad_widths_are_refused(widths: list[object]) -> None:
 
 
 def test_budget_below_one_batch_is_refused_with_the_reason() -> None:
-    with pytest.raises(ValidationError, match="less than one batch of 64"):
-        parse_config("dcgan", {"kimg": 0.05, "batch_size": 64})
+    with pytest.raises(ValidationError, match="less than one batch of 32"):
+        parse_config("dcgan", {"kimg": 0.02})
 
 
 def test_deterministic_by_the_clock_is_refused_with_the_reason() -> None:
