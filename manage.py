@@ -22,7 +22,9 @@ def main(arguments: list[str]) -> int:
     try:
         execute_from_command_line(arguments)
     except ImproperlyConfigured as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(
+            f"{error}\nWhile `manage.py standalone` runs, commands find its settings by themselves.\n"
+        )
         return 1
     return 0
 

@@ -115,6 +115,31 @@ class Env(BaseModel):
         le=86_400,
         description="How much training a dead worker may cost at most, in seconds.",
     )
+    database_answer_seconds: float = Field(
+        default=15,
+        ge=1,
+        le=600,
+        description="How long the API, the engine and workers wait for PostgreSQL's answer before they treat it as "
+        "away.",
+    )
+    recovery_delay_seconds: float = Field(
+        default=10,
+        ge=0,
+        le=600,
+        description="Pause before a job's third run after failures; it doubles with each further one, up to "
+        "10 minutes.",
+    )
+    stall_seconds: float = Field(
+        default=600,
+        ge=1,
+        le=86_400,
+        description="How long a runner may be silent before it is taken for stuck and ended.",
+    )
+    queue_max_jobs: int = Field(
+        default=100_000,
+        ge=1,
+        description="Jobs that may wait in one queue; submissions beyond are answered 503 for a while.",
+    )
     upload_max_bytes: int = Field(
         default=2 * 1024**3,
         ge=1024,
@@ -207,7 +232,7 @@ def database_settings(url: str) -> dict[str, object]:
     if not name:
         raise ValueError("must name a database after the last slash")
     fields: dict[str, object] = {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "aigc_platform.common.postgresql",
         "NAME": name,
         "USER": parameters.pop("user", None) or "",
         "PASSWORD": parameters.pop("password", None) or "",
@@ -239,7 +264,7 @@ def load_env(environ: Mapping[str, str] | None = None) -> Env:
     try:
         return Env.model_validate({name.lower(): value for name, value in set_variables(environ).items()})
     except ValidationError as error:
-        raise ImproperlyConfigured(" ".join(_sentences(error))) from None
+        raise ImproperlyConfigured("\n".join(_sentences(error))) from None
 
 
 def provide(defaults: Mapping[str, str]) -> None:
@@ -276,7 +301,7 @@ def standalone_options() -> StandaloneOptions:
     try:
         return StandaloneOptions.model_validate(given)
     except ValidationError as error:
-        raise ImproperlyConfigured(" ".join(_sentences(error))) from None
+        raise ImproperlyConfigured("\n".join(_sentences(error))) from None
 
 
 def process_environment() -> dict[str, str]:
