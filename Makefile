@@ -58,7 +58,6 @@ acceptance: $(READY) ## tests of the whole running platform
 clean: ## delete the environment, caches and the demo's data; data of `make up` stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis var/demo *.egg-info
 
-# Linux without an NVIDIA GPU takes the CPU build of torch: a tenth of the size.
 $(READY): pyproject.toml constraints.txt
 	@./.ci/make-venv "$(VENV)"
 	@touch $@
