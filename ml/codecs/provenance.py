@@ -6,6 +6,7 @@ The machine-readable part is IPTC's Digital Source Type, which photo tools and p
 
 import re
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import quoteattr
 
@@ -117,7 +118,8 @@ def _from_values(values: dict[str, str], source_type: str) -> Provenance | None:
     return Provenance(**found)  # type: ignore[arg-type]  # each name has the type of its field, as above
 
 
-def _attribute(value: object) -> str:
+@lru_cache(maxsize=1024)  # a generation's images share all but the index
+def _attribute(value: str | int) -> str:
     """Quote a value for XML; characters XML cannot hold become U+FFFD."""
     return quoteattr(_NOT_IN_XML.sub("\ufffd", str(value)))
 
