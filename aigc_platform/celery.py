@@ -55,6 +55,8 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_disable_prefetch=True,
     worker_concurrency=1,
+    # A child asks for its device and looks for leftovers before it says that it is up.
+    worker_proc_alive_timeout=60,
     task_ignore_result=True,
     result_backend=None,
     task_serializer="json",

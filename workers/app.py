@@ -63,6 +63,12 @@ def _drain(**_arguments: Any) -> None:
     station.ask_to_drain()
 
 
+@signals.worker_ready.connect
+def _mind_the_child(sender: Any, **_arguments: Any) -> None:
+    # Celery notices a dead child by an event that sometimes is late, else every 5 s.
+    sender.hub.call_repeatedly(1.0, sender.pool.maintain_pool)
+
+
 @signals.worker_process_init.connect
 def _open(**_arguments: Any) -> None:
     station.open_in_child()

@@ -10,15 +10,16 @@ from typing import Any, Literal
 import structlog
 
 from aigc_platform.common import failpoints
+from aigc_platform.common.exceptions import PlatformError
 from aigc_platform.jobs import finishing, leases
 from aigc_platform.jobs.claim import Claim
 from aigc_platform.jobs.exceptions import InvalidTransitionError, LeaseLostError
 from aigc_platform.jobs.finishing import StoredCheckpoint, StoredFile
-from aigc_platform.jobs.recovery import recover
+from aigc_platform.jobs.recovery import recover, recover_from_out_of_memory
 from aigc_platform.jobs.states import StatusReason
 from aigc_platform.jobs.transitions import append_event
 from workers.effects import Effects
-from workers.failures import JobErrorObject, unexpected
+from workers.failures import JobErrorObject, from_platform_error, unexpected
 from workers.heart import Pulse
 from workers.publishing import Publisher
 from workers.runner.protocol import ArtifactReady, CheckpointReady, Event, Progress
@@ -29,8 +30,15 @@ log = structlog.get_logger(__name__)
 StopCause = Literal["cancel", "pause", "drain", "lost"]
 
 _EVENT_SPACING_SECONDS = 2.0
+_MOST_FILES = 100_000
+_MOST_EVENTS = 2_000
+"""Of the runner's own events an attempt's history takes this many: a flood is a bug, and it stays readable."""
 _EVENTS_PER_ATTEMPT = 500
 """Progress lines in the history get rarer as an attempt gets longer, so that a week-long run stays readable."""
+
+
+class SurplusFileError(Exception):
+    """The runner named a file twice, or more files than any job has."""
 
 
 class AttemptRun:
@@ -46,6 +54,8 @@ class AttemptRun:
         self.has_ended = False
         self._publisher = publisher
         self._abandoned = threading.Event()
+        self._named: set[tuple[str, int]] = set()
+        self._events = 0
         self._uploads: list[Future[StoredFile]] = []
         self._previews: list[Future[StoredFile]] = []
         self._checkpoint: tuple[CheckpointReady, Future[StoredCheckpoint]] | None = None
@@ -80,6 +90,10 @@ class AttemptRun:
         )
 
     def note_event(self, event: Event) -> None:
+        self._events += 1
+        if self._events > _MOST_EVENTS:
+            log.warning("event_dropped", job=self.job_id, type=event.event)
+            return
         self.effects.add(
             lambda: _discard(
                 append_event(
@@ -93,7 +107,18 @@ class AttemptRun:
         )
 
     def take_artifact(self, artifact: ArtifactReady) -> None:
-        """Start its upload. Raises `UnsafePathError` for a path that is not the runner's to name."""
+        """Start its upload.
+
+        Raises:
+            UnsafePathError: the path is not the runner's to name.
+            SurplusFileError: the file was named before, or there are too many.
+        """
+        place = (artifact.role, artifact.index)
+        if place in self._named:
+            raise SurplusFileError(f"The runner named the file {artifact.role} {artifact.index} twice.")
+        if len(self._named) >= _MOST_FILES:
+            raise SurplusFileError(f"The runner named more than {_MOST_FILES:,} files.")
+        self._named.add(place)
         upload = self._publisher.upload_artifact(self.claim, self.workspace, artifact, self._abandoned)
         (self._previews if artifact.preview else self._uploads).append(upload)
 
@@ -104,6 +129,8 @@ class AttemptRun:
 
     def take_result(self, result: dict[str, Any]) -> None:
         """The runner is done: once its files are stored, publish them."""
+        if self.has_ended or self._result is not None:
+            return
         self._result = result
         self.effects.add(
             lambda: finishing.report_finalizing(self.claim.job, self.claim.fence, actor=self.claim.actor)
@@ -122,6 +149,9 @@ class AttemptRun:
             self.effects.flush()
         except LeaseLostError:
             self.lose()
+        except PlatformError as error:
+            log.warning("attempt_refused", job=self.job_id, code=error.code, error=error.message)
+            self.fail(StatusReason.CODE_ERROR, from_platform_error(error))
         except Exception:
             log.exception("attempt_write_failed", job=self.job_id)
             self.fail(StatusReason.CODE_ERROR, unexpected())
@@ -149,6 +179,25 @@ class AttemptRun:
                 error=error,
                 exit_code=exit_code,
             )
+        )
+
+    def run_with_less_memory(self, error: JobErrorObject, *, was_alone: bool) -> None:
+        """Memory ran out: try once more where that can help, else fail."""
+        self._end_with(
+            lambda: recover_from_out_of_memory(
+                self.claim.job, self.claim.fence, actor=self.claim.actor, error=error, was_alone=was_alone
+            )
+        )
+
+    def keep_log(self, name: str, text: str) -> None:
+        """Show a text beside the job's outputs, if the store takes it at once: it must not delay what follows."""
+        try:
+            file = self._publisher.store_log(self.claim, name, text)
+        except PlatformError as error:
+            log.warning("log_not_kept", job=self.job_id, error=error.message)
+            return
+        self.effects.add(
+            lambda: finishing.publish_preview(self.claim.job, self.claim.fence, file, actor=self.claim.actor)
         )
 
     def give_back(self) -> None:

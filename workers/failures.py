@@ -27,6 +27,18 @@ def from_runner_death(death: RunnerDiedError) -> JobErrorObject:
     return error_object("runner.died", f"{death} It was started again as often as the job allows.")
 
 
+def runner_not_started(error: OSError) -> JobErrorObject:
+    return error_object("runner.not_started", f"The worker could not start a runner: {error.strerror}.")
+
+
+def runner_stalled(seconds: float) -> JobErrorObject:
+    return error_object(
+        "runner.stalled",
+        f"The runner said nothing for {seconds:g} s and was ended; what it was doing is kept in the job's logs. "
+        "It was started again as often as the job allows.",
+    )
+
+
 def unexpected() -> JobErrorObject:
     """Return the one sentence for what nobody foresaw; the operator finds the traceback in the log."""
     return error_object(

@@ -7,6 +7,7 @@ import structlog
 from aigc_platform.jobs.claim import Claim
 from aigc_platform.jobs.kinds import get_kind
 from aigc_platform.jobs.models import Attempt, Checkpoint
+from aigc_platform.jobs.recovery import has_run_out_of_memory
 from aigc_platform.jobs.selectors import good_checkpoints
 from aigc_platform.jobs.transitions import append_event
 from aigc_platform.storage.exceptions import ObjectCorruptError, ObjectNotFoundError
@@ -24,9 +25,13 @@ def prepare(claim: Claim, workspace: Workspace, cache: InputCache) -> JobItem:
     """
     workspace.create()
     kind = get_kind(claim.job.kind)
+    smaller = kind.less_memory(claim.job.spec) if has_run_out_of_memory(claim.job) else None
+    if smaller is not None:
+        # For this attempt's eyes only: the row keeps what its owner asked for.
+        claim.job.spec = smaller
     wanted = kind.prepare(claim.job)
     inputs = {item.name: str(cache.fetch(item)) for item in wanted.inputs}
-    resume = _resume_folder(claim, cache) if kind.resumable else None
+    resume = _resume_folder(claim, cache) if kind.resumable and smaller is None else None
     return JobItem(
         job_id=str(claim.job.pk),
         attempt=claim.attempt.number,

@@ -66,6 +66,27 @@ class Publisher:
         files = [workspace.file(f"{checkpoint.folder}/{path.name}") for path in sorted(folder.iterdir())]
         return self._pool.submit(self._put_checkpoint, claim, files, checkpoint, abandoned)
 
+    def store_log(self, claim: Claim, name: str, text: str) -> StoredFile:
+        """Store a text of this attempt now, in the caller's thread.
+
+        Raises:
+            StorageError: the store is away or refuses; nothing waits for it.
+        """
+        data = text.encode(errors="replace")
+        sha256 = hashlib.sha256(data).hexdigest()
+        index, filename = claim.attempt.number, f"{name}-attempt-{claim.attempt.number}.txt"
+        key = keys.artifact_key(claim.job.pk, claim.fence, "log", index, sha256, "txt")
+        self._store.put_bytes(key, data, media_type="text/plain", filename=filename)
+        return StoredFile(
+            role="log",
+            index=index,
+            key=key,
+            sha256=sha256,
+            size=len(data),
+            media_type="text/plain",
+            filename=filename,
+        )
+
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 

@@ -32,6 +32,7 @@ from workers.runner.protocol import (
 FromRunnerMessage = Ready | Progress | Event | CheckpointReady | ArtifactReady | Finished | Stopped | Failed
 
 _TERM_GRACE_SECONDS = 5.0
+_LAST_WORDS_SECONDS = 2.0
 _LOG_TAIL_BYTES = 64 * 1024
 _READ_BYTES = 1 << 16
 # What a runner may know of its parent's environment: nothing that holds a credential.
@@ -81,8 +82,13 @@ class RunnerProcess:
             env=_runner_environment(environment, scratch),
             start_new_session=True,
         )
+        assert self._process.stdin is not None  # noqa: S101 — Popen was given PIPE
+        # A runner that does not read must not be able to stop its supervisor in a write.
+        os.set_blocking(self._process.stdin.fileno(), False)
+        self._unsent = bytearray()
         self._buffer = bytearray()
         self._log: deque[bytes] = deque()
+        self._log_bytes = 0
         self._log_reader = threading.Thread(target=self._keep_log_tail, name="runner-log", daemon=True)
         self._log_reader.start()
 
@@ -94,17 +100,13 @@ class RunnerProcess:
         return self._process.poll() is None
 
     def send(self, message: Message) -> None:
-        """Write one message.
+        """Write one message, or keep what the pipe does not take for the next `receive`.
 
         Raises:
             RunnerDiedError: nobody reads any more.
         """
-        assert self._process.stdin is not None  # noqa: S101 — Popen was given PIPE
-        try:
-            self._process.stdin.write(encode(message))
-            self._process.stdin.flush()
-        except (BrokenPipeError, OSError):
-            raise RunnerDiedError(self._process.wait()) from None
+        self._unsent += encode(message)
+        self._flush()
 
     def receive(self, timeout_seconds: float) -> FromRunnerMessage | None:
         """Return the next message, or None if none comes in time.
@@ -128,6 +130,20 @@ class RunnerProcess:
         except subprocess.TimeoutExpired:
             return False
         return True
+
+    def stacks(self, timeout_seconds: float = 2.0) -> str:
+        """Ask the runner where all its threads are; return what it printed since, or why there is nothing."""
+        before = self._log_bytes
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + timeout_seconds
+        while self._log_bytes == before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if self._log_bytes == before:
+            return "The runner did not answer: it is stopped, or its machine is."
+        # A dump of many threads comes in pieces.
+        time.sleep(0.2)
+        return self.log_tail()[-(self._log_bytes - before) :].decode(errors="replace")
 
     def log_tail(self) -> bytes:
         """Return the last 64 KiB of what the runner and its libraries printed."""
@@ -166,18 +182,45 @@ class RunnerProcess:
                 return line
             if len(self._buffer) > MAX_LINE_BYTES:
                 raise RunnerProtocolError(f"The runner sent a line of over {MAX_LINE_BYTES:,} bytes.")
-            if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                return None
+            writable = [self._process.stdin.fileno()] if self._unsent and self._process.stdin else []
+            timeout = max(0.0, deadline - time.monotonic())
+            readable, writable, _ = select.select([descriptor], writable, [], timeout)
+            if writable:
+                self._flush()
+            if not readable:
+                if time.monotonic() >= deadline:
+                    return None
+                continue
             chunk = os.read(descriptor, _READ_BYTES)
             if not chunk:
-                raise RunnerDiedError(self._process.wait())
+                raise RunnerDiedError(self._exit_code())
             self._buffer += chunk
+
+    def _flush(self) -> None:
+        assert self._process.stdin is not None  # noqa: S101 — Popen was given PIPE
+        try:
+            while self._unsent:
+                written = os.write(self._process.stdin.fileno(), self._unsent)
+                del self._unsent[:written]
+        except BlockingIOError:
+            return
+        except (OSError, ValueError):
+            # ValueError: the pipe was closed when the runner was ended.
+            raise RunnerDiedError(self._exit_code()) from None
+
+    def _exit_code(self) -> int:
+        """Return how a runner ended that closed its pipes; one that lives on without them is ended now."""
+        try:
+            return self._process.wait(_LAST_WORDS_SECONDS)
+        except subprocess.TimeoutExpired:
+            return self.kill()
 
     def _keep_log_tail(self) -> None:
         assert self._process.stderr is not None  # noqa: S101 — Popen was given PIPE
         kept = 0
         while chunk := os.read(self._process.stderr.fileno(), _READ_BYTES):
             self._log.append(chunk)
+            self._log_bytes += len(chunk)
             kept += len(chunk)
             while kept - len(self._log[0]) > _LOG_TAIL_BYTES:
                 kept -= len(self._log.popleft())

@@ -8,8 +8,8 @@ import structlog
 
 from aigc_platform.jobs.kinds import get_kind
 from aigc_platform.jobs.states import DesiredState, StatusReason
-from workers.attempt import AttemptRun, StopCause
-from workers.failures import error_object, from_runner_death, from_runner_failure
+from workers.attempt import AttemptRun, StopCause, SurplusFileError
+from workers.failures import error_object, from_runner_death, from_runner_failure, runner_stalled
 from workers.heart import Heart
 from workers.runner.protocol import (
     ArtifactReady,
@@ -42,6 +42,7 @@ class Session:
     Args:
         items: what to start; an attempt of `runs` each, in the same order.
         draining: set when this worker should give its jobs back.
+        stall_seconds: a runner that owes an end and says nothing for this long is taken for stuck.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Session:
         heart: Heart,
         draining: threading.Event,
         checkpoint_seconds: float,
+        stall_seconds: float,
     ) -> None:
         self._runner = runner
         self._runs = {run.job_id: run for run in runs}
@@ -60,6 +62,8 @@ class Session:
         self._heart = heart
         self._draining = draining
         self._checkpoint_seconds = checkpoint_seconds
+        self._stall_seconds = stall_seconds
+        self._heard_at = time.monotonic()
         self._orphans: set[str] = set()
         self._orphans_since = 0.0
         self._unheard = set(self._runs)
@@ -86,7 +90,7 @@ class Session:
             self._converse()
         except RunnerDiedError as death:
             self._on_death(death)
-        except (RunnerProtocolError, UnsafePathError) as error:
+        except (RunnerProtocolError, UnsafePathError, SurplusFileError) as error:
             self._on_misbehaviour(error)
         self._finish_writes()
         return self._runner.is_alive() and not self._unheard
@@ -95,7 +99,9 @@ class Session:
         while self._unheard or self._open_runs():
             message = self._runner.receive(_POLL_SECONDS)
             if message is not None:
+                self._heard_at = time.monotonic()
                 self._dispatch(message)
+            self._mind_silence()
             for run in self._open_runs():
                 run.advance(self._checkpoint_done)
             self._mind_wishes()
@@ -148,6 +154,8 @@ class Session:
             run.confirm_stop()
         elif message.reason == "storage_error":
             run.run_again(StatusReason.STORAGE_ERROR, error)
+        elif message.reason == "out_of_memory":
+            run.run_with_less_memory(error, was_alone=len(self._runs) == 1)
         else:
             run.fail(StatusReason(message.reason), error)
 
@@ -156,6 +164,24 @@ class Session:
             self._runner.send(
                 CheckpointDone(job_id=checkpoint.job_id, step=checkpoint.step, committed=committed)
             )
+
+    def _mind_silence(self) -> None:
+        """End a runner that says nothing any more, and keep what it was doing as a file of its jobs."""
+        if not self._unheard or time.monotonic() - self._heard_at < self._stall_seconds:
+            return
+        stacks = self._runner.stacks()
+        log.warning("runner_stalled", jobs=sorted(self._unheard), silent_seconds=round(self._stall_seconds))
+        exit_code = self._runner.kill()
+        for run in self._open_runs():
+            if run.job_id not in self._unheard:
+                continue
+            if run.stop_cause is not None:
+                run.confirm_stop()
+                continue
+            run.keep_log("stacks", stacks)
+            run.run_again(StatusReason.WORKER_LOST, runner_stalled(self._stall_seconds), exit_code)
+        self._unheard.clear()
+        raise RunnerDiedError(exit_code)
 
     def _mind_wishes(self) -> None:
         """Pass on what owners and operators want, and end what does not stop in time."""

@@ -13,10 +13,13 @@ from pathlib import Path
 import structlog
 from django.conf import settings
 
-from aigc_platform.jobs.fleet import register_worker
+from aigc_platform.common.host import this_process
+from aigc_platform.common.postgresql import expect_answers_within
+from aigc_platform.jobs.fleet import bury_dead_workers, register_worker
 from aigc_platform.jobs.models import Worker, WorkerState
 from workers.devices import Device, choose_device
 from workers.heart import Heart
+from workers.leftovers import kill_leftover_runners
 from workers.supervisor import Post, Supervisor
 
 log = structlog.get_logger(__name__)
@@ -52,13 +55,16 @@ def open_in_child() -> None:
     """In the fresh child: choose the device, start the heart, be ready for rings."""
     station = _present()
     os.close(station.drain_write)
+    expect_answers_within(settings.DATABASE_ANSWER_SECONDS)
+    scratch_root = Path(settings.DATA_DIR) / "scratch"
+    kill_leftover_runners(scratch_root)
     draining = threading.Event()
     device, _lock = choose_device(settings.DATA_DIR / "locks")
     station.heart = Heart(lambda: _register(device, station.queues))
     threading.Thread(
         target=_await_drain, args=(station.drain_read, station.heart, draining), name="drain", daemon=True
     ).start()
-    scratch = Path(settings.DATA_DIR) / "scratch" / f"{socket.gethostname()}-{device.id}-{os.getppid()}"
+    scratch = scratch_root / f"{socket.gethostname()}-{device.id}-{os.getppid()}"
     scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
     station.supervisor = Supervisor(station.heart, Post(device, scratch), draining)
     station.heart.start()
@@ -92,20 +98,29 @@ def _present() -> _Station:
 
 
 def _await_drain(descriptor: int, heart: Heart, draining: threading.Event) -> None:
-    """Wait for a byte (drain) or for the end of the pipe (the parent is gone, and so is this child)."""
+    """Wait for a byte (drain), then for the end of the pipe: the parent is gone, and nothing can reach us any more."""
     if os.read(descriptor, 1):
         log.info("worker_draining")
         draining.set()
         heart.say(WorkerState.DRAINING)
+    while os.read(descriptor, 1):
+        pass
+    log.warning("parent_lost")
+    # Its runner dies with this process; whoever takes the parent's place finds it dead and takes its jobs at once.
+    os._exit(os.EX_UNAVAILABLE)
 
 
 def _register(device: Device, queues: list[str]) -> Worker:
-    host = socket.gethostname()
-    return register_worker(
-        name=f"{host}-{os.getppid()}",
-        host=host,
-        boot_id=Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip(),
-        pid=os.getpid(),
+    """Insert this worker's row, and bury those of this host that died without a word."""
+    me = this_process()
+    worker = register_worker(
+        name=f"{me.host}-{os.getppid()}",
+        host=me.host,
+        boot_id=me.place,
+        pid=me.pid,
+        pid_started=me.started,
         devices=[device.as_dict()],
         queues=queues,
     )
+    bury_dead_workers(actor=f"worker:{worker.name}")
+    return worker

@@ -14,15 +14,17 @@ from aigc_platform.common import failpoints
 from aigc_platform.common.exceptions import PlatformError, UnavailableError
 from aigc_platform.jobs.claim import Claim, claim_jobs
 from aigc_platform.jobs.exceptions import LeaseLostError
+from aigc_platform.jobs.fleet import give_back_all
 from aigc_platform.jobs.kinds import get_kind
-from aigc_platform.jobs.models import WorkerState
+from aigc_platform.jobs.models import Worker, WorkerState
+from aigc_platform.jobs.outbox import write_ring
 from aigc_platform.jobs.states import StatusReason
 from aigc_platform.settings.env import process_environment
 from aigc_platform.storage.object_store import get_object_store
 from ml.threads import thread_count
 from workers.attempt import AttemptRun
 from workers.devices import Device
-from workers.failures import from_platform_error, unexpected
+from workers.failures import from_platform_error, runner_not_started, unexpected
 from workers.heart import DATABASE_ERRORS, Heart
 from workers.preparing import prepare
 from workers.publishing import Publisher
@@ -56,6 +58,7 @@ class Supervisor:
         self._publisher = Publisher(get_object_store())
         self._cache = InputCache(post.scratch, get_object_store())
         self._warm: dict[str, RunnerProcess] = {}
+        self._may_hold_unknown = False
 
     def answer_ring(self) -> int:
         """Claim and run jobs until none is eligible, the shift is over, or the worker drains.
@@ -69,8 +72,11 @@ class Supervisor:
             return 0
         done = 0
         shift_ends = time.monotonic() + _SHIFT_SECONDS
-        while not self._draining.is_set() and time.monotonic() < shift_ends:
-            claims = claim_jobs(worker, device=self._post.device.id)
+        while not self._draining.is_set():
+            if time.monotonic() > shift_ends:
+                self._ring_again(worker)
+                break
+            claims = self._claim(worker)
             if not claims:
                 break
             failpoints.reach("job.claimed")
@@ -88,6 +94,27 @@ class Supervisor:
             _dismiss(runner)
         self._warm.clear()
         self._publisher.close()
+
+    def _claim(self, worker: Worker) -> list[Claim]:
+        try:
+            if self._may_hold_unknown:
+                # The answer to the last claim was lost, and the claim with it, if it was made at all.
+                give_back_all(worker)
+                self._may_hold_unknown = False
+            return claim_jobs(worker, device=self._post.device.id)
+        except DATABASE_ERRORS as error:
+            log.warning("database_unreachable", error=str(error).strip())
+            connection.close()
+            self._may_hold_unknown = True
+            return []
+
+    def _ring_again(self, worker: Worker) -> None:
+        """The shift is over, the work may not be: ask for another ring. The engine rings too, only later."""
+        try:
+            for queue in worker.queues:
+                write_ring(queue, only_if_silent=True)
+        except DATABASE_ERRORS:
+            connection.close()
 
     def _run(self, claims: Sequence[Claim]) -> None:
         runs = [self._attempt(claim) for claim in claims]
@@ -126,7 +153,13 @@ class Supervisor:
 
     def _run_session(self, runs: list[AttemptRun], items: list[JobItem]) -> None:
         kind = runs[0].claim.job.kind
-        runner = self._runner(kind)
+        try:
+            runner = self._runner(kind)
+        except OSError as error:
+            log.exception("runner_not_started", kind=kind)
+            for run in runs:
+                run.run_again(StatusReason.WORKER_LOST, runner_not_started(error))
+            return
         session = Session(
             runner,
             runs,
@@ -134,6 +167,7 @@ class Supervisor:
             heart=self._heart,
             draining=self._draining,
             checkpoint_seconds=settings.CHECKPOINT_SECONDS,
+            stall_seconds=settings.STALL_SECONDS,
         )
         is_usable = session.run()
         if is_usable and get_kind(kind).warm:

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 from aigc_platform.jobs import reaper, relay
+from aigc_platform.jobs.fleet import bury_dead_workers
 from aigc_platform.jobs.outbox import OUTBOX_CHANNEL
 
 log = structlog.get_logger(__name__)
@@ -66,7 +67,9 @@ class Engine:
 
     def _reap_once(self) -> None:
         close_old_connections()
+        bury_dead_workers(actor=reaper.ACTOR)
         reaper.expire_late_starts()
+        reaper.stop_overdue_jobs()
         reaper.ring_silent_queues()
         reaper.delete_old_outbox_rows()
         self._grace.note_contact()

@@ -83,6 +83,17 @@ class JobKind:
         """
         raise NotImplementedError
 
+    def less_memory(self, spec: JsonObject) -> JsonObject | None:  # noqa: ARG002 — for kinds that can
+        """Return what a runner gets in place of `spec` after it ran out of memory, or None if nothing helps.
+
+        The job then starts anew: checkpoints of the larger run do not fit.
+        """
+        return None
+
+    def in_use(self, job: "Job") -> str | None:  # noqa: ARG002 — for kinds whose outputs others refer to
+        """Say in a sentence what still needs the job's files, or None if they may be deleted."""
+        return None
+
     def ended(self, job: "Job") -> None:
         """React to an end without success (failed, canceled, expired), in that transition's transaction."""
 

@@ -82,6 +82,7 @@ def requeue(
     spends_recovery: bool,
     exit_code: int | None = None,
     outcome: AttemptOutcome | None = None,
+    **changes: Any,
 ) -> Job:
     """Give the job back to its queue; the fence rises, so nothing of this attempt can follow.
 
@@ -91,6 +92,7 @@ def requeue(
     Args:
         delay_seconds: the job is due again after this time; its queue is rung then.
         outcome: of the attempt; by default what became of the job (`requeued`, `canceled`, `paused`).
+        changes: other columns to set.
     """
     with transaction.atomic():
         settled = _settle_wish(
@@ -110,24 +112,21 @@ def requeue(
             run_at=Now() + timedelta(seconds=delay_seconds),
             queued_at=Now(),
             recoveries=F("recoveries") + (1 if spends_recovery else 0),
+            **changes,
         )
         write_ring(job.queue, delay_seconds=delay_seconds)
         return requeued
 
 
 def confirm_canceled(job: Job, fence: int, *, actor: str, exit_code: int | None = None) -> Job:
-    """`canceling` → `canceled`: the runner is gone and nothing more will be published."""
+    """`canceling` → `canceled`: the runner is gone and nothing more will be published.
+
+    Where the time to run was over, and not its owner's patience, the job is `failed` with reason `deadline`.
+    """
     with transaction.atomic():
+        current = Job.objects.select_for_update(of=("self",)).get(pk=job.pk)
         end_attempt(job.pk, fence, AttemptOutcome.CANCELED, exit_code=exit_code)
-        current = Job.objects.get(pk=job.pk)
-        return transition(
-            job.pk,
-            JobStatus.CANCELED,
-            actor=actor,
-            fence=fence,
-            raise_fence=True,
-            reason=current.status_reason or StatusReason.USER,
-        )
+        return _end_as_wished(current, fence, actor=actor)
 
 
 def confirm_paused(job: Job, fence: int, *, actor: str, exit_code: int | None = None) -> Job:
@@ -195,14 +194,34 @@ def _settle_wish(
         raise LeaseLostError
     if current.status not in wishes:
         return None
-    is_cancel = current.status == JobStatus.CANCELING
-    ended_as = AttemptOutcome.CANCELED if is_cancel else AttemptOutcome.PAUSED
+    ended_as = AttemptOutcome.CANCELED if current.status == JobStatus.CANCELING else AttemptOutcome.PAUSED
     end_attempt(job.pk, fence, outcome or ended_as, reason=attempt_reason, exit_code=exit_code)
+    return _end_as_wished(current, fence, actor=actor)
+
+
+def _end_as_wished(current: Job, fence: int, *, actor: str) -> Job:
+    """Move a `pausing` or `canceling` job to where its wish leads, with the wish's own reason."""
+    reason = current.status_reason or StatusReason.USER
+    if current.status == JobStatus.PAUSING:
+        return transition(
+            current.pk, JobStatus.PAUSED, actor=actor, fence=fence, raise_fence=True, reason=reason
+        )
+    if reason != StatusReason.DEADLINE:
+        return transition(
+            current.pk, JobStatus.CANCELED, actor=actor, fence=fence, raise_fence=True, reason=reason
+        )
+    error = {
+        "code": "job.deadline",
+        "message": f"The job ran longer than the {current.run_timeout_seconds} s it was given.",
+        "errors": [],
+    }
     return transition(
-        job.pk,
-        JobStatus.CANCELED if is_cancel else JobStatus.PAUSED,
+        current.pk,
+        JobStatus.FAILED,
         actor=actor,
         fence=fence,
         raise_fence=True,
-        reason=current.status_reason,
+        reason=reason,
+        data={"error": error},
+        error=error,
     )

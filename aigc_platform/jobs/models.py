@@ -31,7 +31,10 @@ class Worker(models.Model):
     name = models.CharField(max_length=200)
     host = models.CharField(max_length=200)
     boot_id = models.CharField(max_length=64)
+    """Boot of the host and process namespace: `pid` means something to others with the same."""
     pid = models.IntegerField()
+    pid_started = models.BigIntegerField(default=0)
+    """Clock ticks after boot at which the process started: a pid is used again, this pair is not."""
     devices = models.JSONField(default=list)
     queues = ArrayField(models.CharField(max_length=50))
     state = models.CharField(max_length=20, choices=WorkerState.choices, default=WorkerState.STARTING)
@@ -49,7 +52,10 @@ class Job(models.Model):
     """One thing a user asked for. Its status changes through `jobs.transitions` alone."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="jobs")
+    # `job_owner_newest` serves lookups by owner.
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="jobs", db_index=False
+    )
     kind = models.CharField(max_length=40)
     queue = models.CharField(max_length=50)
     spec = models.JSONField()
@@ -84,6 +90,12 @@ class Job(models.Model):
     queued_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    deletion_requested_at = models.DateTimeField(null=True, blank=True)
+    """Its files are no longer shown; the engine deletes their bytes."""
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    """The bytes are gone and were looked for in vain; the rows stay as a tombstone."""
+    collected_at = models.DateTimeField(null=True, blank=True)
+    """What attempts left in the store without a row has been removed."""
 
     class Meta:
         constraints = [
@@ -119,7 +131,13 @@ class Job(models.Model):
             models.Index(
                 fields=["group_key", "queue"], name="job_group", condition=Q(status=JobStatus.QUEUED)
             ),
-            models.Index(fields=["queue", "run_at"], name="job_due", condition=Q(status=JobStatus.QUEUED)),
+            models.Index(
+                F("queue"),
+                F("priority").desc(),
+                F("run_at"),
+                name="job_order",
+                condition=Q(status=JobStatus.QUEUED),
+            ),
             models.Index(
                 fields=["start_deadline_at"],
                 name="job_start_deadline",
@@ -131,6 +149,16 @@ class Job(models.Model):
             ),
             models.Index(
                 fields=["lease_expires_at"], name="job_lease", condition=Q(lease_expires_at__isnull=False)
+            ),
+            models.Index(
+                fields=["finished_at"],
+                name="job_uncollected",
+                condition=Q(finished_at__isnull=False, collected_at__isnull=True),
+            ),
+            models.Index(
+                fields=["deletion_requested_at"],
+                name="job_to_delete",
+                condition=Q(deletion_requested_at__isnull=False, deleted_at__isnull=True),
             ),
         ]
 
@@ -152,6 +180,17 @@ class OwnerShare(models.Model):
 
     def __str__(self) -> str:
         return f"{self.owner_id} served {self.served_at}"
+
+
+class QueueDepth(models.Model):
+    """How many jobs waited in a queue when the engine last counted: submissions must not count for themselves."""
+
+    queue = models.CharField(max_length=50, primary_key=True)
+    queued = models.PositiveIntegerField()
+    counted_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.queued} in {self.queue}"
 
 
 class AttemptOutcome(models.TextChoices):
@@ -211,6 +250,8 @@ class Checkpoint(models.Model):
     is_corrupt = models.BooleanField(default=False)
     stall_ms = models.FloatField(default=0)
     committed_at = models.DateTimeField(db_default=Now())
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    """Newer ones took its place and its objects are gone; the row stays for the record."""
 
     class Meta:
         constraints = [

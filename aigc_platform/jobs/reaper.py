@@ -6,14 +6,18 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
+from django.db.models.lookups import GreaterThan
 
 from aigc_platform.jobs.exceptions import InvalidTransitionError
 from aigc_platform.jobs.kinds import queue_names
 from aigc_platform.jobs.models import AttemptOutcome, Job, Outbox, Worker, WorkerState
 from aigc_platform.jobs.outbox import RING, write_ring
 from aigc_platform.jobs.recovery import recover
-from aigc_platform.jobs.states import JobStatus, StatusReason
+from aigc_platform.jobs.selectors import with_run_time
+from aigc_platform.jobs.services import request_stop
+from aigc_platform.jobs.states import LEASED, JobStatus, StatusReason
 from aigc_platform.jobs.transitions import transition
 
 log = structlog.get_logger(__name__)
@@ -22,6 +26,7 @@ ACTOR = "engine"
 _BATCH = 100
 _KEEP = timedelta(hours=1)
 _SILENT_SECONDS = 10
+_ONE_SECOND = timedelta(seconds=1)
 _RING_LOCK = 0x61696763
 """Advisory lock: of several engines one at a time looks for silent queues."""
 
@@ -95,6 +100,33 @@ def _expired(job_id: UUID) -> bool:
         raise
     except Exception:
         log.exception("late_job_not_expired", job=str(job_id))
+        return False
+    return True
+
+
+def stop_overdue_jobs() -> int:
+    """Ask the holders of jobs that have run longer than allowed to stop them; they end `failed`, reason `deadline`.
+
+    What counts is the time of all attempts together: waiting and pausing cost nothing.
+
+    Returns:
+        How many jobs were asked for.
+    """
+    held = Job.objects.filter(
+        status__in=LEASED - {JobStatus.CANCELING},
+        lease_expires_at__isnull=False,
+        run_timeout_seconds__isnull=False,
+    )
+    allowed = ExpressionWrapper(F("run_timeout_seconds") * _ONE_SECOND, output_field=DurationField())
+    overdue = with_run_time(held).filter(GreaterThan(F("run_time"), allowed))
+    return sum(_stopped(job_id) for job_id in list(overdue.values_list("pk", flat=True)[:_BATCH]))
+
+
+def _stopped(job_id: UUID) -> bool:
+    try:
+        request_stop(job_id, actor=ACTOR, reason=StatusReason.DEADLINE)
+    except InvalidTransitionError:
+        # It ended, or somebody canceled it, a moment ago.
         return False
     return True
 

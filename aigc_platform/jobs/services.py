@@ -135,16 +135,26 @@ def request_cancel(job_id: UUID, *, actor: str, reason: StatusReason = StatusRea
         job = _lock(job_id)
         if job.status in TERMINAL or job.status == JobStatus.CANCELING:
             return job
-        held = job.status in LEASED
+        if job.status in LEASED:
+            return request_stop(job_id, actor=actor, reason=reason)
+        return transition(job_id, JobStatus.CANCELED, actor=actor, reason=reason, desired=DesiredState.CANCEL)
+
+
+def request_stop(job_id: UUID, *, actor: str, reason: StatusReason) -> Job:
+    """Ask a job's holder to stop it for this reason: leased → `canceling`.
+
+    Raises:
+        InvalidTransitionError: nobody holds it, or it is being canceled already.
+    """
+    with transaction.atomic():
         job = transition(
             job_id,
-            JobStatus.CANCELING if held else JobStatus.CANCELED,
+            JobStatus.CANCELING,
             actor=actor,
             reason=reason,
             desired=DesiredState.CANCEL,
         )
-        if held:
-            notify(NUDGE_CHANNEL, str(job_id))
+        notify(NUDGE_CHANNEL, str(job_id))
         return job
 
 

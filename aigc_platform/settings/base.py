@@ -47,6 +47,10 @@ LEASE_SECONDS = ENV.lease_seconds
 HEARTBEAT_SECONDS = ENV.heartbeat_seconds
 REAPER_INTERVAL_SECONDS = ENV.reaper_interval_seconds
 CHECKPOINT_SECONDS = ENV.checkpoint_seconds
+DATABASE_ANSWER_SECONDS = ENV.database_answer_seconds
+RECOVERY_DELAY_SECONDS = ENV.recovery_delay_seconds
+STALL_SECONDS = ENV.stall_seconds
+QUEUE_MAX_JOBS = ENV.queue_max_jobs
 
 UPLOAD_MAX_BYTES = ENV.upload_max_bytes
 GENERATION_MAX_COUNT = ENV.generation_max_count

@@ -3,13 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from django.db.models.functions import Now
 
 from aigc_platform.jobs import reaper
-from aigc_platform.jobs.leases import requeue
+from aigc_platform.jobs.leases import confirm_canceled, renew_lease, requeue
 from aigc_platform.jobs.models import Attempt, Job, JobEvent, Outbox, Worker, WorkerState
 from aigc_platform.jobs.services import request_cancel, request_pause
-from aigc_platform.jobs.states import JobStatus, StatusReason
+from aigc_platform.jobs.states import DesiredState, JobStatus, StatusReason
 from tests.factories.jobs import (
     RIGID,
     TOY,
@@ -202,3 +203,52 @@ def test_sent_outbox_rows_are_deleted_after_an_hour_and_unsent_ones_never() -> N
     Outbox.objects.filter(pk=unsent.pk).update(created_at=long_ago)
     assert reaper.delete_old_outbox_rows() == 1
     assert set(Outbox.objects.all()) == {sent, unsent}
+
+
+def _let_attempt_have_run(job: Job, seconds: float) -> None:
+    Attempt.objects.filter(job=job, ended_at__isnull=True).update(
+        started_at=Now() - timedelta(seconds=seconds)
+    )
+
+
+def test_a_job_that_runs_too_long_is_stopped_and_fails_with_reason_deadline() -> None:
+    overdue, in_time, unlimited = (
+        claim_new(run_timeout_seconds=60),
+        claim_new(run_timeout_seconds=60),
+        claim_new(),
+    )
+    for claim, seconds in ((overdue, 61), (in_time, 30), (unlimited, 10_000)):
+        _let_attempt_have_run(claim.job, seconds)
+    assert reaper.stop_overdue_jobs() == 1
+    assert reaper.stop_overdue_jobs() == 0
+    assert renew_lease(overdue.job, overdue.fence) is DesiredState.CANCEL
+    job = confirm_canceled(overdue.job, overdue.fence, actor=overdue.actor)
+    assert (job.status, job.status_reason) == (JobStatus.FAILED, StatusReason.DEADLINE)
+    assert job.error is not None
+    assert job.error["message"] == "The job ran longer than the 60 s it was given."
+    statuses = set(Job.objects.exclude(pk=job.pk).values_list("status", flat=True))
+    assert statuses == {JobStatus.STARTING}
+
+
+def test_the_time_of_all_attempts_counts_and_that_of_waiting_does_not() -> None:
+    claim = claim_new(run_timeout_seconds=60)
+    _let_attempt_have_run(claim.job, 40)
+    requeue(claim.job, 1, actor="x", reason=StatusReason.DRAINED, spends_recovery=False)
+    Attempt.objects.update(
+        ended_at=F("ended_at") - timedelta(hours=1), started_at=F("started_at") - timedelta(hours=1)
+    )
+    claim_one()
+    _let_attempt_have_run(claim.job, 15)
+    assert reaper.stop_overdue_jobs() == 0
+    _let_attempt_have_run(claim.job, 25)
+    assert reaper.stop_overdue_jobs() == 1
+
+
+def test_an_overdue_job_whose_worker_is_lost_fails_with_reason_deadline_too() -> None:
+    claim = claim_new(run_timeout_seconds=60)
+    _let_attempt_have_run(claim.job, 61)
+    reaper.stop_overdue_jobs()
+    let_lease_expire(claim)
+    reaper.requeue_lost_jobs()
+    job = Job.objects.get()
+    assert (job.status, job.status_reason) == (JobStatus.FAILED, StatusReason.DEADLINE)

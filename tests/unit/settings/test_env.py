@@ -75,7 +75,7 @@ def test_errors_do_not_repeat_secrets() -> None:
 
 def test_a_database_address_becomes_django_settings() -> None:
     assert database_settings(REQUIRED["DATABASE_URL"]) == {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "aigc_platform.common.postgresql",
         "NAME": "aigc",
         "USER": "aigc",
         "PASSWORD": "pa@ss",

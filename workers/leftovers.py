@@ -1,0 +1,42 @@
+"""Runners of this host that nobody looks after any more."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import structlog
+
+log = structlog.get_logger(__name__)
+
+_RUNNER_MODULE = "workers.runner"
+
+
+def kill_leftover_runners(scratch_root: Path) -> int:
+    """Kill runners below this scratch folder whose supervisor is gone; return how many there were.
+
+    They should have died with it. One that did not would share the device with its successor.
+    """
+    killed = 0
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if _is_leftover(process, scratch_root):
+                log.warning("leftover_runner_killed", pid=process.pid)
+                _kill_group(process)
+                killed += 1
+    return killed
+
+
+def _is_leftover(process: psutil.Process, scratch_root: Path) -> bool:
+    arguments = process.cmdline()
+    if _RUNNER_MODULE not in arguments or "--parent-pid" not in arguments:
+        return False
+    supervisor = int(arguments[arguments.index("--parent-pid") + 1])
+    home = Path(process.environ().get("HOME", "/"))
+    return process.ppid() != supervisor and home.is_relative_to(scratch_root)
+
+
+def _kill_group(process: psutil.Process) -> None:
+    # A runner leads a session of its own.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, 9)
