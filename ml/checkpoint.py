@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from ml.errors import InvalidCheckpointError
 from ml.files import sha256_of_file, write_folder_atomically, write_json
 from ml.networks.build import build_generator
-from ml.networks.spec import LARGEST_CLASS_COUNT, DcganGeneratorSpec, GeneratorSpec, MlpGeneratorSpec
+from ml.networks.spec import LARGEST_CLASS_COUNT, GeneratorSpec
 
 FORMAT_VERSION = 1
 STATE, SNAPSHOT = "state", "snapshot"
-_WEIGHT_PREFIXES = ("generator.", "discriminator.", "ema.")
+_WEIGHT_PREFIXES = ("generator.", "discriminator.", "encoder.", "ema.")
 
 
 def software_versions() -> dict[str, str]:
@@ -146,7 +146,7 @@ def load_snapshot(folder: Path) -> Snapshot:
         raise InvalidCheckpointError(
             "checkpoint.document", f"{folder}/snapshot.json: {place}: {problem['msg']}."
         ) from error
-    spec: MlpGeneratorSpec | DcganGeneratorSpec = document.generator
+    spec: GeneratorSpec = document.generator
     if spec.classes != len(document.classes):
         raise InvalidCheckpointError(
             "checkpoint.document",

@@ -117,7 +117,11 @@ def _train_with_bar(
 
         def show(progress: Progress) -> None:
             metrics = progress.metrics
-            losses = f"D {metrics['loss_discriminator']:.2f} G {metrics['loss_generator']:.2f}"
+            losses = " ".join(
+                f"{letter} {metrics[name]:.2f}"
+                for letter, name in (("D", "loss_discriminator"), ("G", "loss_generator"))
+                if name in metrics
+            )
             speed = f"{progress.images_per_second:,.0f} img/s"
             bar.update(task, completed=progress.images_seen, speed=speed, losses=losses)
 

@@ -27,7 +27,8 @@ def choose_precision(state: TrainingState, config: RecipeConfig, *, classes: int
         return "fp32"
     if state.device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    players = copy.deepcopy(state.generator), copy.deepcopy(state.discriminator)
+    reader = state.discriminator if state.discriminator is not None else state.encoder
+    players = copy.deepcopy(state.generator), copy.deepcopy(reader)
     z = torch.zeros(config.batch_size, config.latent_size)
     labels = torch.zeros(config.batch_size, dtype=torch.int64) if classes else None
     seconds: dict[Precision, list[float]] = {"fp32": [], "bf16": []}
@@ -40,7 +41,7 @@ def choose_precision(state: TrainingState, config: RecipeConfig, *, classes: int
 
 
 def _cpu_seconds(
-    generator: nn.Module, discriminator: nn.Module, z: Tensor, labels: Tensor | None, precision: Precision
+    generator: nn.Module, reader: nn.Module | None, z: Tensor, labels: Tensor | None, precision: Precision
 ) -> float:
     """Processor time of one forward and backward pass through both networks.
 
@@ -48,6 +49,7 @@ def _cpu_seconds(
     """
     started = time.process_time()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
-        logits = discriminator(generator(z, labels), labels)
-    torch.autograd.backward(logits.float().mean())
+        images = generator(z, labels)
+        read = images if reader is None else reader(images, labels)
+    torch.autograd.backward(read.float().mean())
     return time.process_time() - started

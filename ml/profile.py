@@ -20,7 +20,7 @@ SMALL_SET = 5_000
 IMBALANCE = 10
 """Largest class over smallest from which on the small one suffers visibly."""
 SHARE_WORTH_A_WARNING = 0.01
-NEAR_DUPLICATES_CHECKED = 2_000
+NEAR_DUPLICATES_CHECKED = 1_000
 NEAR_GREY_LEVELS = 3.0
 """Two images this close on average, of 255, differ by compression or a retouch."""
 _POOLED_PX = 8
@@ -75,7 +75,7 @@ class DataProfile:
 
 
 def profile_dataset(dataset: PackedDataset) -> DataProfile:
-    """Look at every image once, and at up to 2,000 of them for near copies. Deterministic."""
+    """Look at every image once, and at up to 1,000 of them for near copies. Deterministic."""
     images = dataset.images
     channels, height, width = dataset.image_shape
     flat = images.flatten(1)
@@ -125,10 +125,10 @@ def _near_duplicates(images: Tensor) -> tuple[int, int]:
         return 0, count
     checked = min(count, NEAR_DUPLICATES_CHECKED)
     picked = torch.linspace(0, count - 1, checked).long()
-    small = torch.cat([_pooled(chunk) for chunk in images.split(_CHUNK * 8)])
+    small = torch.cat([_pooled(chunk) for chunk in torch.split(images, _CHUNK * 8)])
     squares = small.square().sum(dim=1)
     found = 0
-    for rows in picked.split(_CHUNK):
+    for rows in torch.split(picked, _CHUNK):
         distances = squares - 2 * small[rows] @ small.T
         distances[torch.arange(len(rows)), rows] = torch.inf
         nearest = distances.argmin(dim=1)

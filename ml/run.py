@@ -1,6 +1,7 @@
 """What the training loop does at each of its turns: steps, reports, grids, checkpoints, the snapshot."""
 
 import json
+import math
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ml.batch_statistics import with_fresh_statistics
-from ml.catalog import RecipeConfig, is_conditional
+from ml.catalog import GanConfig, RecipeConfig, is_conditional
 from ml.checkpoint import (
     SnapshotDocument,
     StateDocument,
@@ -25,16 +26,15 @@ from ml.codecs.provenance import Provenance
 from ml.data.packed import PackedDataset
 from ml.errors import InvalidCheckpointError
 from ml.grid import column_count, contact_sheet
+from ml.health import Health, Verdict
 from ml.hooks import Hooks, Progress, TrainingResult
-from ml.metrics.running import RunningMetrics, gradient_norm
-from ml.networks.spec import DcganGeneratorSpec, MlpGeneratorSpec, network_specs
-from ml.objectives.choose import choose_objective
-from ml.objectives.objective import Objective
+from ml.metrics.running import RunningMetrics, Statistics, gradient_norm
+from ml.networks.spec import GeneratorSpec, network_specs
 from ml.precision import choose_precision
 from ml.sample import SampleItem, Sampler, class_of
 from ml.seeds import stream_seed
 from ml.state import TrainingState
-from ml.step import adversarial_step
+from ml.steps import Step, choose_step
 
 GRID_IMAGES = 64
 GRID_STATISTICS_IMAGES = 512
@@ -63,11 +63,13 @@ class Run:
     hooks: Hooks
     provenance: Provenance
     state: TrainingState
-    generator_spec: MlpGeneratorSpec | DcganGeneratorSpec
+    generator_spec: GeneratorSpec
     images: Tensor
     labels: Tensor | None
-    objective: Objective
+    take_step: Step
+    health: Health
     metrics: RunningMetrics = field(default_factory=RunningMetrics)
+    _statistics: Statistics | None = None
     _started_at: float = field(default_factory=time.monotonic)
     _seconds_before: float = 0.0
     _tick_at: float = field(default_factory=time.monotonic)
@@ -95,12 +97,8 @@ class Run:
         out.mkdir(parents=True, exist_ok=True)
         channels, px, _ = dataset.image_shape
         classes = len(dataset.classes) if is_conditional(config, classes=len(dataset.classes)) else 0
-        generator_spec, discriminator_spec = network_specs(
-            config, px=px, image_channels=cast(Literal[1, 3], channels), classes=classes
-        )
-        state = TrainingState.fresh(
-            config, generator_spec, discriminator_spec, image_count=len(dataset.images), device=device
-        )
+        specs = network_specs(config, px=px, image_channels=cast(Literal[1, 3], channels), classes=classes)
+        state = TrainingState.fresh(config, *specs, image_count=len(dataset.images), device=device)
         if resume is None:
             state.precision = choose_precision(state, config, classes=classes)
             (out / "metrics.jsonl").unlink(missing_ok=True)
@@ -114,10 +112,11 @@ class Run:
             hooks=hooks,
             provenance=provenance,
             state=state,
-            generator_spec=generator_spec,
+            generator_spec=specs.generator,
             images=dataset.images.to(device),
             labels=dataset.labels.to(device) if classes and dataset.labels is not None else None,
-            objective=choose_objective(config),
+            take_step=choose_step(config),
+            health=Health(config, hooks),
             _seconds_before=state.seconds,
             _tick_images=state.images_seen,
         )
@@ -148,10 +147,27 @@ class Run:
             mirrored = torch.rand(len(picked), generator=self.state.augmentation) < 0.5
             real_images[mirrored] = real_images[mirrored].flip(-1)
         labels = None if self.labels is None else self.labels[on_device]
-        statistics = adversarial_step(
-            self.state, real_images, labels, objective=self.objective, config=self.config
-        )
-        self.metrics.add(statistics)
+        self._statistics = self.take_step(self.state, real_images, labels)
+        self.metrics.add(self._statistics)
+
+    def is_check_due(self) -> bool:
+        """Whether it is time to look at the run's health."""
+        return self.health.is_due(self.state)
+
+    def check_health(self, *, is_last: bool = False) -> None:
+        """Look at the run's health and act on it, see `ml.health`.
+
+        Raises:
+            NonFiniteLossError: training broke down too often.
+        """
+        if self._statistics is None:
+            return
+        is_last = is_last or self.state.images_seen >= self.config.total_images
+        scalars = {name: float(value) for name, value in self._statistics.scalars().items()}
+        non_finite = self.metrics.non_finite()
+        finding = self.health.check(self.state, scalars, non_finite, is_last=is_last)
+        if finding.verdict is Verdict.ROLLBACK:
+            self.metrics.forgive()
 
     def is_tick_due(self) -> bool:
         """Whether it is time for a progress report."""
@@ -168,10 +184,12 @@ class Run:
         state, total = self.state, self.config.total_images
         rate = (state.images_seen - self._tick_images) / max(now - self._tick_at, 1e-9)
         self._tick_at, self._tick_images = now, state.images_seen
-        self._reported = self.metrics.read(state.images_seen) | {
-            "gradient_norm_discriminator": gradient_norm(state.discriminator),
-            "gradient_norm_generator": gradient_norm(state.generator),
+        norms = {
+            f"gradient_norm_{player}": gradient_norm(module)
+            for player, (module, _) in state.players().items()
         }
+        finite = {name: norm for name, norm in norms.items() if math.isfinite(norm)}
+        self._reported = self.metrics.read() | finite
         progress = Progress(
             images_seen=state.images_seen,
             total_images=total,
@@ -198,9 +216,13 @@ class Run:
         self._grid_at = time.monotonic()
 
     def write_checkpoint(self) -> None:
-        """Write a training state, tell the hook, and drop states older than the one before it."""
+        """Write a training state, tell the hook, and drop states older than the one before it.
+
+        A broken state is not written: a resumed run meets the same break again, and deals with it.
+        """
         state = self.state
-        self.metrics.read(state.images_seen)
+        if self.metrics.non_finite():
+            return
         state.seconds = self._seconds()
         folder = self.out / "checkpoints" / f"{state.images_seen:09d}"
         document = StateDocument(
@@ -293,10 +315,9 @@ def _restore(
     """Load a training state after checking that it is of this recipe, data and config."""
     tensors, document = load_training_state(folder, state.tensors())
     wanted = config.model_dump(mode="json")
+    may_differ = MAY_DIFFER_ON_RESUME - ({"kimg"} if _follows_the_budget(config) else set())
     different = [
-        name
-        for name in wanted
-        if name not in MAY_DIFFER_ON_RESUME and wanted[name] != document.config.get(name)
+        name for name in wanted if name not in may_differ and wanted[name] != document.config.get(name)
     ]
     if document.recipe != recipe:
         different.insert(0, "recipe")
@@ -312,3 +333,9 @@ def _restore(
     state.images_seen = document.images_seen
     state.seconds = document.seconds
     state.precision = document.precision
+
+
+def _follows_the_budget(config: RecipeConfig) -> bool:
+    """Whether another kimg would change the weights at a given number of images, by way of a schedule."""
+    penalty_final = config.penalty_final if isinstance(config, GanConfig) else 1.0
+    return config.learning_rate_final < 1 or penalty_final < 1

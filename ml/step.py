@@ -1,25 +1,48 @@
 """One step of the game: the discriminator learns, then the generator. No files, no clocks, no hooks."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from ml.augment import augment, draw_augmentation
-from ml.catalog import RecipeConfig
+from ml.catalog import GanConfig
+from ml.learning_rates import apply_learning_rates
+from ml.networks.discriminator import Discriminator, Scores
 from ml.objectives.objective import Objective
+from ml.objectives.wasserstein import clip_weights
+from ml.regularizers.lazy import PenaltyInput, penalties_of, penalty_sum
+from ml.schedule import cosine_factor
 from ml.state import TrainingState
 
 
 @dataclass(frozen=True, slots=True)
 class StepStatistics:
-    """Scalars of one step, still on the device so that reading them does not stall it."""
+    """Scalars of one step, still on the device so that reading them does not stall it.
+
+    Attributes:
+        more: what only some recipes have, such as `penalty` or `class_loss`.
+    """
 
     loss_discriminator: Tensor
     loss_generator: Tensor
     real_logits: Tensor
     fake_logits: Tensor
     diversity: Tensor
+    more: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def scalars(self) -> dict[str, Tensor]:
+        """All of them by name; the same names at every step of a run."""
+        return {
+            "loss_discriminator": self.loss_discriminator,
+            "loss_generator": self.loss_generator,
+            "real_logits": self.real_logits,
+            "fake_logits": self.fake_logits,
+            "diversity": self.diversity,
+            **self.more,
+        }
 
 
 def adversarial_step(
@@ -28,9 +51,9 @@ def adversarial_step(
     labels: Tensor | None,
     *,
     objective: Objective,
-    config: RecipeConfig,
+    config: GanConfig,
 ) -> StepStatistics:
-    """Update both players and the average on one batch, and count it.
+    """Update the discriminator on one batch, the generator when it is its turn, and the average; count it.
 
     The generator runs once: its images serve the discriminator's step without their graph, and the
     generator's own step, against the updated discriminator, with it.
@@ -43,47 +66,113 @@ def adversarial_step(
         config: settings of the run.
     """
     count = len(real_images)
-    autocast = torch.autocast(
-        state.device.type, dtype=torch.bfloat16, enabled=state.precision == "bf16", cache_enabled=True
-    )
+    step = state.images_seen // config.batch_size
+    is_generators_turn = (step + 1) % config.discriminator_steps == 0
+    apply_learning_rates(state, config)
     z = torch.randn(count, config.latent_size, generator=state.noise).to(state.device)
-    with autocast:
+    with autocast_of(state), torch.set_grad_enabled(is_generators_turn):
         fake_images = state.generator(z, labels)
 
-    state.optimizer_discriminator.zero_grad(set_to_none=True)
-    with autocast:
-        real_logits = _logits(state, real_images, labels, config)
-        fake_logits = _logits(state, fake_images.detach(), labels, config)
-    loss_discriminator = objective.discriminator_loss(real_logits, fake_logits)
-    torch.autograd.backward(loss_discriminator)
-    state.optimizer_discriminator.step()
-
-    # The generator's step needs gradients through the discriminator, not of it.
-    state.discriminator.requires_grad_(False)
-    state.optimizer_generator.zero_grad(set_to_none=True)
-    with autocast:
-        judged_logits = _logits(state, fake_images, labels, config)
-        real_again = (
-            _logits(state, real_images, labels, config) if objective.generator_needs_real_logits else None
+    loss_discriminator, real, fake, more = discriminator_update(
+        state, real_images, fake_images.detach(), labels, objective=objective, config=config
+    )
+    if is_generators_turn:
+        loss_generator = _generator_update(
+            state, real_images, fake_images, labels, objective=objective, config=config
         )
-    loss_generator = objective.generator_loss(judged_logits, real_again)
-    torch.autograd.backward(loss_generator)
-    state.optimizer_generator.step()
-    state.discriminator.requires_grad_(True)
+    else:
+        loss_generator = objective.generator_loss(fake, real)
 
     state.images_seen += count
     state.ema.update(state.generator, batch_size=count, images_seen=state.images_seen)
     return StepStatistics(
-        loss_discriminator=loss_discriminator.detach(),
+        loss_discriminator=loss_discriminator,
         loss_generator=loss_generator.detach(),
-        real_logits=real_logits.detach().mean(),
-        fake_logits=fake_logits.detach().mean(),
-        diversity=_diversity(fake_images.detach(), real_images),
+        real_logits=real.mean(),
+        fake_logits=fake.mean(),
+        diversity=diversity(fake_images.detach(), real_images),
+        more=more,
     )
 
 
-def _logits(state: TrainingState, images: Tensor, labels: Tensor | None, config: RecipeConfig) -> Tensor:
-    """What the discriminator says of (augmented) images: float32 [N]."""
+def autocast_of(state: TrainingState) -> torch.autocast:
+    """The number format of this run's network passes, as a context."""
+    return torch.autocast(
+        state.device.type, dtype=torch.bfloat16, enabled=state.precision == "bf16", cache_enabled=True
+    )
+
+
+def discriminator_of(state: TrainingState) -> Discriminator:
+    """The discriminator of an adversarial run."""
+    if state.discriminator is None:
+        raise TypeError("this recipe has no discriminator")
+    return state.discriminator
+
+
+def discriminator_update(
+    state: TrainingState,
+    real_images: Tensor,
+    fake_images: Tensor,
+    labels: Tensor | None,
+    *,
+    objective: Objective,
+    config: GanConfig,
+) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+    """One step of the discriminator; returns its loss without penalties, both logits, and further scalars."""
+    optimizer = state.players()["discriminator"][1]
+    optimizer.zero_grad(set_to_none=True)
+    with autocast_of(state):
+        real = _score(state, real_images, labels, config)
+        fake = _score(state, fake_images, labels, config)
+    loss = objective.discriminator_loss(real.logits, fake.logits)
+    total, more = loss, {}
+    if real.class_logits is not None and labels is not None:
+        more["class_loss"] = _class_loss(real, labels) + _class_loss(fake, labels)
+        total = total + more["class_loss"]
+    penalties = penalties_of(config)
+    if penalties:
+        more["penalty"] = _penalty(state, real_images, fake_images, labels, config)
+        total = total + more["penalty"]
+    torch.autograd.backward(total)
+    optimizer.step()
+    if config.weight_clip > 0:
+        clip_weights(discriminator_of(state), config.weight_clip)
+    scalars = {name: value.detach() for name, value in more.items()}
+    return loss.detach(), real.logits.detach(), fake.logits.detach(), scalars
+
+
+def _generator_update(
+    state: TrainingState,
+    real_images: Tensor,
+    fake_images: Tensor,
+    labels: Tensor | None,
+    *,
+    objective: Objective,
+    config: GanConfig,
+) -> Tensor:
+    """One step of the generator; returns its adversarial loss."""
+    # The generator's step needs gradients through the discriminator, not of it.
+    discriminator_of(state).requires_grad_(False)
+    state.optimizer_generator.zero_grad(set_to_none=True)
+    with autocast_of(state):
+        judged = _score(state, fake_images, labels, config)
+        real_again = (
+            _score(state, real_images, labels, config).logits
+            if objective.generator_needs_real_logits
+            else None
+        )
+    loss = objective.generator_loss(judged.logits, real_again)
+    total = loss
+    if judged.class_logits is not None and labels is not None:
+        total = total + _class_loss(judged, labels)
+    torch.autograd.backward(total)
+    state.optimizer_generator.step()
+    discriminator_of(state).requires_grad_(True)
+    return loss
+
+
+def _score(state: TrainingState, images: Tensor, labels: Tensor | None, config: GanConfig) -> Scores:
+    """What the discriminator says of (augmented) images, in float32."""
     if config.augment_probability > 0:
         parameters = draw_augmentation(
             len(images),
@@ -92,11 +181,48 @@ def _logits(state: TrainingState, images: Tensor, labels: Tensor | None, config:
             rng=state.augmentation,
         )
         images = augment(images, parameters)
-    logits: Tensor = state.discriminator(images, labels)
-    return logits.float()
+    scores = discriminator_of(state).score(images, labels)
+    class_logits = None if scores.class_logits is None else scores.class_logits.float()
+    return Scores(scores.logits.float(), class_logits, scores.features)
 
 
-def _diversity(fake_images: Tensor, real_images: Tensor) -> Tensor:
+def _class_loss(scores: Scores, labels: Tensor) -> Tensor:
+    """-E[log P(C = c | x)]: L_C of Odena et al. 2017, equation 3, with its sign turned."""
+    if scores.class_logits is None:
+        raise TypeError("this discriminator has no auxiliary classifier")
+    return cross_entropy(scores.class_logits, labels)
+
+
+def _penalty(
+    state: TrainingState,
+    real_images: Tensor,
+    fake_images: Tensor,
+    labels: Tensor | None,
+    config: GanConfig,
+) -> Tensor:
+    """The penalties due at this step; 0 at a step without any."""
+
+    def judge(images: Tensor, labels: Tensor | None) -> Tensor:
+        with autocast_of(state):
+            return _score(state, images, labels, config).logits
+
+    given = PenaltyInput(
+        discriminator=discriminator_of(state),
+        judge=judge,
+        real_images=real_images,
+        fake_images=fake_images.to(real_images.dtype),
+        labels=labels,
+        rng=state.penalty,
+    )
+    total = penalty_sum(penalties_of(config), given, step=state.images_seen // config.batch_size)
+    if total is None:
+        return torch.zeros((), device=state.device)
+    return total * cosine_factor(
+        config.penalty_final, images_seen=state.images_seen, total_images=config.total_images
+    )
+
+
+def diversity(fake_images: Tensor, real_images: Tensor) -> Tensor:
     """How much the fakes of a batch differ from each other, over the same of the reals; 0 is one image."""
     spread = fake_images.float().std(dim=0).mean()
     return spread / real_images.std(dim=0).mean().clamp_min(1e-6)

@@ -85,6 +85,8 @@ def train(
 
             run.step()
 
+            if run.is_check_due():
+                run.check_health()
             if run.is_tick_due():
                 run.report()
             if run.is_grid_due():
@@ -92,6 +94,8 @@ def train(
             if time.monotonic() >= checkpoint_due_at:
                 run.write_checkpoint()
                 checkpoint_due_at = time.monotonic() + checkpoint_seconds
+        if not run.is_check_due():
+            run.check_health(is_last=True)
         run.report()
         run.write_checkpoint()
         run.write_snapshot()

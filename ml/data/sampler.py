@@ -33,6 +33,11 @@ class IndexSampler:
                 self._begin_epoch()
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
+    def reshuffle(self, *, seed: int) -> None:
+        """Begin a new epoch in an order of its own."""
+        self._rng.manual_seed(seed)
+        self._begin_epoch()
+
     def state(self) -> dict[str, Tensor]:
         """What `restore` needs."""
         return {"rng": self._rng_at_epoch.clone(), "position": torch.tensor(self._position)}

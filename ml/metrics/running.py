@@ -1,48 +1,62 @@
 """Cheap metrics while training: means over the steps since the last report."""
 
 import math
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ml.errors import NonFiniteLossError
-from ml.step import StepStatistics
 
-_NAMES = ("loss_discriminator", "loss_generator", "real_logits", "fake_logits", "diversity")
+class Statistics(Protocol):
+    """Scalars of one step."""
+
+    def scalars(self) -> dict[str, Tensor]:
+        """By name; the same names at every step of a run."""
+        ...
 
 
 class RunningMetrics:
-    """Sums step statistics on the device; only `read` waits for it."""
+    """Sums step statistics on the device; only `read` and `non_finite` wait for it."""
 
     def __init__(self) -> None:
+        self._names: tuple[str, ...] = ()
         self._sum: Tensor | None = None
         self._steps = 0
         self._last: dict[str, float] = {}
+        self._non_finite: set[str] = set()
 
-    def add(self, statistics: StepStatistics) -> None:
+    def add(self, statistics: Statistics) -> None:
         """Count one step."""
-        values = torch.stack([getattr(statistics, name) for name in _NAMES])
+        scalars = statistics.scalars()
+        self._names = tuple(scalars)
+        values = torch.stack(list(scalars.values()))
         self._sum = values if self._sum is None else self._sum + values
         self._steps += 1
 
-    def read(self, images_seen: int) -> dict[str, float]:
+    def read(self) -> dict[str, float]:
         """Means since the last read (or the last means when no step came since), and start over.
 
-        Raises:
-            NonFiniteLossError: a loss or logit was NaN or infinite.
+        Means that are NaN or infinite are left out, and remembered for `non_finite`.
         """
         if self._sum is not None:
-            means = (self._sum / self._steps).tolist()
+            means = dict(zip(self._names, (self._sum / self._steps).tolist(), strict=True))
             self._sum, self._steps = None, 0
-            self._last = dict(zip(_NAMES, means, strict=True))
-            wrong = [name for name, value in self._last.items() if not math.isfinite(value)]
-            if wrong:
-                raise NonFiniteLossError(
-                    "training.non_finite_loss",
-                    f"Training broke down before image {images_seen:,}: {', '.join(wrong)} became NaN or "
-                    "infinite. Lower the learning rates, or use precision fp32.",
-                )
+            self._last = {name: value for name, value in means.items() if math.isfinite(value)}
+            self._non_finite |= means.keys() - self._last.keys()
         return dict(self._last)
+
+    def non_finite(self) -> list[str]:
+        """Names that were NaN or infinite at any step since the start or the last `forgive`."""
+        now: set[str] = set()
+        if self._sum is not None:
+            flags = self._sum.isfinite().tolist()
+            now = {name for name, is_finite in zip(self._names, flags, strict=True) if not is_finite}
+        return sorted(self._non_finite | now)
+
+    def forgive(self) -> None:
+        """Forget all steps so far: what they led to was undone."""
+        self._sum, self._steps = None, 0
+        self._non_finite.clear()
 
 
 def gradient_norm(module: nn.Module) -> float:

@@ -5,30 +5,62 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ml.networks.dcgan import DcganDiscriminator, DcganGenerator
-from ml.networks.mlp import MlpDiscriminator, MlpGenerator
+from ml.networks.dcgan import DcganFeatures, DcganGenerator, initialise
+from ml.networks.discriminator import Discriminator
+from ml.networks.encoder import Encoder
+from ml.networks.mlp import MlpFeatures, MlpGenerator
+from ml.networks.resnet import ResnetFeatures, ResnetGenerator
 from ml.networks.spec import (
-    DcganDiscriminatorSpec,
+    DcganFeatureSpec,
     DcganGeneratorSpec,
-    MlpDiscriminatorSpec,
+    DiscriminatorSpec,
+    EncoderSpec,
+    FeatureSpec,
+    GeneratorSpec,
+    MlpFeatureSpec,
     MlpGeneratorSpec,
 )
+from ml.regularizers.spectral_norm import normalise_spectrum
 
 GeneratorCall = Callable[[Tensor, Tensor | None], Tensor]
 """(z float32 [N, latent_size], labels int64 [N] or None) -> images [N, C, H, W] in [-1, 1]."""
 
-DiscriminatorCall = Callable[[Tensor, Tensor | None], Tensor]
-"""(images [N, C, H, W] in [-1, 1], labels int64 [N] or None) -> logits [N]; above 0 means real."""
 
-
-def build_generator(spec: MlpGeneratorSpec | DcganGeneratorSpec) -> nn.Module:
+def build_generator(spec: GeneratorSpec) -> nn.Module:
     """Make a generator with fresh weights, drawn from torch's global random generator."""
-    return MlpGenerator(spec) if isinstance(spec, MlpGeneratorSpec) else DcganGenerator(spec)
+    if isinstance(spec, MlpGeneratorSpec):
+        return MlpGenerator(spec)
+    return DcganGenerator(spec) if isinstance(spec, DcganGeneratorSpec) else ResnetGenerator(spec)
 
 
-def build_discriminator(spec: MlpDiscriminatorSpec | DcganDiscriminatorSpec) -> nn.Module:
+def build_discriminator(spec: DiscriminatorSpec) -> Discriminator:
     """Make a discriminator with fresh weights, drawn from torch's global random generator."""
-    return MlpDiscriminator(spec) if isinstance(spec, MlpDiscriminatorSpec) else DcganDiscriminator(spec)
+    features, out_features = _build_features(spec.features)
+    made = Discriminator(
+        features, out_features, classes=spec.classes, auxiliary=spec.auxiliary, dropout=spec.dropout
+    )
+    if isinstance(spec.features, DcganFeatureSpec):
+        made.apply(initialise)
+    if spec.spectral:
+        normalise_spectrum(made)
+    return made
+
+
+def build_encoder(spec: EncoderSpec) -> Encoder:
+    """Make an encoder with fresh weights, drawn from torch's global random generator."""
+    features, out_features = _build_features(spec.features)
+    return Encoder(features, out_features, latent_size=spec.latent_size, classes=spec.classes)
+
+
+def _build_features(spec: FeatureSpec) -> tuple[nn.Module, int]:
+    made: MlpFeatures | DcganFeatures | ResnetFeatures
+    if isinstance(spec, MlpFeatureSpec):
+        made = MlpFeatures(spec)
+    elif isinstance(spec, DcganFeatureSpec):
+        made = DcganFeatures(spec)
+    else:
+        made = ResnetFeatures(spec)
+    return made, made.out_features
 
 
 def place(module: nn.Module, device: torch.device) -> nn.Module:

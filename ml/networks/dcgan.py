@@ -9,8 +9,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ml.networks.conditioning import ClassProjection, LatentWithClass
-from ml.networks.spec import DcganDiscriminatorSpec, DcganGeneratorSpec
+from ml.networks.conditioning import LatentWithClass
+from ml.networks.norms import norm_2d
+from ml.networks.spec import DcganFeatureSpec, DcganGeneratorSpec
 
 WIDEST_MULTIPLE = 8
 """Channels stop doubling at this multiple of the first width."""
@@ -33,7 +34,8 @@ def stage_sizes(px: int) -> list[int]:
     return sizes
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
+    """Draw fresh weights of one layer as the paper does; for `Module.apply`."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.normal_(module.weight, std=INITIAL_STD)
         if module.bias is not None:
@@ -51,18 +53,18 @@ class DcganGenerator(nn.Module):
         widths = [spec.channels * min(spec.px // size, WIDEST_MULTIPLE) for size in sizes]
         self.latent = LatentWithClass(spec.latent_size, spec.classes)
         self.start_shape = (widths[0], sizes[0], sizes[0])
-        self.start = nn.Linear(self.latent.out_features, widths[0] * sizes[0] ** 2, bias=False)
-        layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU()]
+        self.start = nn.Linear(self.latent.out_features, widths[0] * sizes[0] ** 2, bias=spec.norm == "none")
+        layers: list[nn.Module] = [*norm_2d(spec.norm, widths[0]), nn.ReLU()]
         for before, after in pairwise(widths):
             layers += [
                 nn.Upsample(scale_factor=2, mode="nearest"),
-                nn.Conv2d(before, after, 3, padding=1, bias=False),
-                nn.BatchNorm2d(after),
+                nn.Conv2d(before, after, 3, padding=1, bias=spec.norm == "none"),
+                *norm_2d(spec.norm, after),
                 nn.ReLU(),
             ]
         layers += [nn.Conv2d(widths[-1], spec.image_channels, 3, padding=1), nn.Tanh()]
         self.body = nn.Sequential(*layers)
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
         coarse = torch.reshape(self.start(self.latent(z, labels)), (len(z), *self.start_shape))
@@ -70,29 +72,27 @@ class DcganGenerator(nn.Module):
         return images
 
 
-class DcganDiscriminator(nn.Module):
-    """images [N, C, H, W], labels [N] -> logits [N]."""
+class DcganFeatures(nn.Module):
+    """images [N, C, H, W] -> features [N, out_features]."""
 
-    def __init__(self, spec: DcganDiscriminatorSpec) -> None:
+    def __init__(self, spec: DcganFeatureSpec) -> None:
         super().__init__()
         sizes = stage_sizes(spec.px)
         layers: list[nn.Module] = []
         halvings = len(sizes) - 1
         widths = [spec.channels * min(2**i, WIDEST_MULTIPLE) for i in range(halvings)]
-        # No batch norm on the layer that sees the image (Radford et al., section 3).
+        # No norm on the layer that sees the image (Radford et al., section 3).
         layers += [nn.Conv2d(spec.image_channels, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         for before, after in pairwise(widths):
             layers += [
-                nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False),
-                # Always in training mode, so running statistics would be kept for nobody.
-                nn.BatchNorm2d(after, track_running_stats=False),
+                nn.Conv2d(before, after, 4, stride=2, padding=1, bias=spec.norm == "none"),
+                *norm_2d(spec.norm, after, keeps_statistics=False),
                 nn.LeakyReLU(0.2),
             ]
         self.body = nn.Sequential(*layers)
-        self.head = ClassProjection(widths[-1] * sizes[0] ** 2, spec.classes)
-        self.apply(_initialise)
+        self.out_features = widths[-1] * sizes[0] ** 2
+        self.apply(initialise)
 
-    def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         features = self.body(images.contiguous(memory_format=torch.channels_last))
-        logits: Tensor = self.head(torch.reshape(features, (len(features), -1)), labels)
-        return logits
+        return torch.reshape(features, (len(features), -1))

@@ -5,8 +5,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ml.networks.conditioning import ClassProjection, LatentWithClass
-from ml.networks.spec import MlpDiscriminatorSpec, MlpGeneratorSpec
+from ml.networks.conditioning import LatentWithClass
+from ml.networks.norms import norm_1d
+from ml.networks.spec import MlpFeatureSpec, MlpGeneratorSpec
 
 
 class MlpGenerator(nn.Module):
@@ -18,7 +19,7 @@ class MlpGenerator(nn.Module):
         self.latent = LatentWithClass(spec.latent_size, spec.classes)
         layers: list[nn.Module] = []
         for before, after in pairwise((self.latent.out_features, *spec.widths)):
-            layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.LeakyReLU(0.2)]
+            layers += [nn.Linear(before, after), *norm_1d(spec.norm, after), nn.LeakyReLU(0.2)]
         layers += [nn.Linear(spec.widths[-1], spec.image_channels * spec.px * spec.px), nn.Tanh()]
         self.body = nn.Sequential(*layers)
 
@@ -27,19 +28,18 @@ class MlpGenerator(nn.Module):
         return torch.reshape(flat, (len(z), *self.image_shape))
 
 
-class MlpDiscriminator(nn.Module):
-    """images [N, C, H, W], labels [N] -> logits [N]."""
+class MlpFeatures(nn.Module):
+    """images [N, C, H, W] -> features [N, out_features]."""
 
-    def __init__(self, spec: MlpDiscriminatorSpec) -> None:
+    def __init__(self, spec: MlpFeatureSpec) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for before, after in pairwise((spec.image_channels * spec.px * spec.px, *spec.widths)):
-            layers += [nn.Linear(before, after), nn.LeakyReLU(0.2)]
+            layers += [nn.Linear(before, after), *norm_1d(spec.norm, after), nn.LeakyReLU(0.2)]
         self.body = nn.Sequential(*layers)
-        self.head = ClassProjection(spec.widths[-1], spec.classes)
+        self.out_features = spec.widths[-1]
 
-    def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         # reshape, not flatten: it accepts any memory layout and always gives [N, C*H*W].
-        features = self.body(torch.reshape(images, (len(images), -1)))
-        logits: Tensor = self.head(features, labels)
-        return logits
+        features: Tensor = self.body(torch.reshape(images, (len(images), -1)))
+        return features

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ml.catalog import AdversarialConfig
+from ml.catalog import GanConfig
 from ml.regularizers.dragan import dragan_penalty
 from ml.regularizers.gradient_penalty import gradient_penalty
 from ml.regularizers.gradients import Judge
@@ -53,7 +53,7 @@ class LazyPenalty:
         return step % self.interval == 0
 
 
-def penalties_of(config: AdversarialConfig) -> tuple[LazyPenalty, ...]:
+def penalties_of(config: GanConfig) -> tuple[LazyPenalty, ...]:
     """The penalties with a weight above 0, in a fixed order."""
     wanted: tuple[tuple[str, float, int, Callable[[PenaltyInput, float], Tensor]], ...] = (
         ("r1", config.r1_gamma, config.r1_interval, _r1),

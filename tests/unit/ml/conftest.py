@@ -6,13 +6,22 @@ from typing import Any
 import pytest
 import torch
 
-from ml.catalog import RecipeConfig, parse_config
+from ml.catalog import RecipeConfig, get_recipe, parse_config
 from ml.data.packed import PackedDataset
 
-TINY: dict[str, dict[str, object]] = {
-    "mlp-gan": {"generator_widths": [16, 16], "discriminator_widths": [16]},
-    "dcgan": {"generator_channels": 4, "discriminator_channels": 4},
+_TINY_NETWORKS: dict[str, object] = {
+    "generator_widths": [16, 16],
+    "discriminator_widths": [16],
+    "generator_channels": 4,
+    "discriminator_channels": 4,
 }
+_TINY_AUTOENCODER: dict[str, object] = {"encoder_widths": [16], "encoder_channels": 4}
+
+
+def tiny_networks(recipe: str) -> dict[str, object]:
+    """Settings that make all networks of a recipe as small as they get."""
+    known = get_recipe(recipe).config_type.model_fields
+    return {name: value for name, value in (_TINY_NETWORKS | _TINY_AUTOENCODER).items() if name in known}
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +39,7 @@ def tiny_config() -> Callable[..., RecipeConfig]:
 
     def make(recipe: str, **settings: Any) -> RecipeConfig:
         base = {"kimg": 0.064, "batch_size": 8, "latent_size": 8, "grid_seconds": 0.0, "precision": "fp32"}
-        return parse_config(recipe, {**base, **TINY[recipe], **settings})
+        return parse_config(recipe, {**base, **tiny_networks(recipe), **settings})
 
     return make
 

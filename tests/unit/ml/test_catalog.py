@@ -79,7 +79,9 @@ def test_schema_documents_every_setting(recipe: str) -> None:
         ({"conditional": "maybe"}, "conditional"),
         ({"adam_beta1": 1.0}, "adam_beta1"),
         ({"generator_channels": 3}, "generator_channels"),
-        ({"generator_widths": [8]}, "generator_widths"),
+        ({"discriminator_norm": "layer"}, "discriminator_norm"),
+        ({"r1_interval": 0}, "r1_interval"),
+        ({"pixel_deviation": 0.2}, "pixel_deviation"),
     ],
 )
 def test_bad_settings_are_refused_at_their_place(settings: dict[str, object], place: str) -> None:

@@ -109,7 +109,8 @@ def test_networks_fit_together(recipe: str, px: int, classes: int, channels: int
     config = parse_config(recipe, {"latent_size": 6, **small[recipe]})
     assert channels in {1, 3}
     specs = network_specs(config, px=px, image_channels=3 if channels == 3 else 1, classes=classes)
-    generator, discriminator = build_generator(specs[0]), build_discriminator(specs[1])
+    assert specs.discriminator is not None
+    generator, discriminator = build_generator(specs.generator), build_discriminator(specs.discriminator)
     labels = torch.tensor([0, 1, 2, 1]) if classes else None
     images = generator(torch.randn(4, 6), labels)
     assert images.shape == (4, channels, px, px)

@@ -209,7 +209,7 @@ def test_broken_training_is_reported_and_not_saved(
         statistics = adversarial_step(*args, **kwargs)
         return replace(statistics, loss_generator=statistics.loss_generator * math.nan)
 
-    monkeypatch.setattr("ml.run.adversarial_step", poisoned)
+    monkeypatch.setattr("ml.steps.adversarial_step", poisoned)
     with pytest.raises(NonFiniteLossError, match="loss_generator became NaN") as caught:
         train(striped_dataset, tiny_config("dcgan"), recipe="dcgan", out=tmp_path, checkpoint_seconds=0)
     assert caught.value.code == "training.non_finite_loss"
