@@ -226,7 +226,7 @@ class GanConfig(NetworkConfig, extra="forbid", frozen=True):
         "section 3); the non-saturating generator loss keeps its gradient when the discriminator wins.",
     )
     learning_rate_discriminator: float = Field(
-        default=6e-4,
+        default=4e-4,
         gt=0,
         le=0.1,
         description="Adam step size of the discriminator. Larger than the generator's (two time scales, "
@@ -284,7 +284,7 @@ class GanConfig(NetworkConfig, extra="forbid", frozen=True):
         "cosine. 1 keeps them. Below 1, a resumed run must keep its kimg.",
     )
     augment_probability: float = Field(
-        default=1.0,
+        default=0.4,
         ge=0,
         le=1,
         description="Chance that an image shown to the discriminator is augmented (translation and cutout, "
@@ -455,7 +455,7 @@ def _image_recipe(
 _ALL_RECIPES = (
     _image_recipe(
         "mlp-gan",
-        _with_defaults("MlpGanConfig", GanConfig, network="mlp", discriminator_norm="none"),
+        _with_defaults("MlpGanConfig", GanConfig, network="mlp", discriminator_norm="none", kimg=60.0),
         title="Dense GAN",
         summary="Fully connected generator and discriminator: the first GAN. Trains in seconds, blurs above "
         "32 px.",
