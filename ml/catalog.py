@@ -598,7 +598,12 @@ _ALL_RECIPES = (
     _image_recipe(
         "few-shot",
         _with_defaults(
-            "FewShotConfig", GanConfig, kimg=60.0, discriminator_dropout=0.3, ema_halflife_kimg=5.0
+            "FewShotConfig",
+            GanConfig,
+            augment_probability=1.0,
+            kimg=60.0,
+            discriminator_dropout=0.3,
+            ema_halflife_kimg=5.0,
         ),
         title="Few-shot GAN",
         summary="DCGAN whose discriminator sees augmented images only and forgets part of what it sees, for sets "
