@@ -149,10 +149,10 @@ EXTRACTORS.register(
     _shipped(
         "fashion-28",
         "fashion-mnist",
-        "ed342dd8f807627c308bb4ac81fb3f7b757b225a62792512ec2872596ab73666",
+        "bc4048213c85ac83faf2d1251880afa51d7e18b3db80a15a7755dca8491466ba",
         for_other_grey=True,
     )
 )
 EXTRACTORS.register(
-    _shipped("digits-32", "digits", "94ed6104d5367466b95bb753d6c3d7ed6540da1850e3f682d6c9ca5e3063c65f")
+    _shipped("digits-32", "digits", "81af447ec05f1cb37d526e3c851ad11ff5313c55ca1640314bbd0d2baff0f2b4")
 )

@@ -41,9 +41,11 @@ def tally_classes(
     """
     counts = torch.bincount(predicted, minlength=class_count)
     shares = torch.bincount(predicted_real, minlength=class_count).double() / len(predicted_real)
-    accuracy = None
-    if requested is not None:
-        asked = torch.bincount(requested, minlength=class_count).double()
-        hits = torch.bincount(requested[predicted == requested], minlength=class_count)
-        accuracy = hits / asked
+    accuracy = None if requested is None else accuracy_by_class(predicted, requested, class_count)
     return ClassTally(counts, shares * len(predicted), accuracy)
+
+
+def accuracy_by_class(said: Tensor, truth: Tensor, class_count: int) -> Tensor:
+    """Share of right answers for each true class: float64 [K]; NaN for a class that is not there."""
+    there = torch.bincount(truth, minlength=class_count).double()
+    return torch.bincount(truth[said == truth], minlength=class_count) / there

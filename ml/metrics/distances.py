@@ -14,22 +14,26 @@ BLOCK_ELEMENTS = 1 << 23
 def distance_blocks(rows: Tensor, columns: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Yield squared Euclidean distances of some rows to all columns.
 
+    |a-b|² = |a|² + |b|² - 2ab is one matrix product of (a, |a|², 1) and (-2b, 1, |b|²), taken around the columns'
+    mean, which keeps the cancellation small.
+
     Args:
         rows: float [N, D].
         columns: float [M, D], M at least 1.
 
     Yields:
-        (which rows, float32 [rows, M]), in order. By |a-b|² = |a|² + |b|² - 2ab around the columns' mean, which
-        keeps the cancellation small; never negative.
+        (which rows, float32 [rows, M]), in order. The block is overwritten by the next one, so copy what must
+        last. A distance near 0 may round to slightly below it.
     """
     centre = columns.mean(0)
     rows, columns = (rows - centre).float(), (columns - centre).float()
-    row_norms, column_norms = rows.square().sum(1), columns.square().sum(1)
-    step = max(1, BLOCK_ELEMENTS // len(columns))
+    left = torch.cat([rows, rows.square().sum(1, keepdim=True), torch.ones(len(rows), 1)], 1)
+    right = torch.cat([-2 * columns, torch.ones(len(columns), 1), columns.square().sum(1, keepdim=True)], 1).T
+    step = max(1, min(len(rows), BLOCK_ELEMENTS // len(columns)))
+    buffer = torch.empty(step, len(columns))
     for first in range(0, len(rows), step):
         part = slice(first, min(first + step, len(rows)))
-        block = torch.addmm(column_norms, rows[part], columns.T, alpha=-2.0)
-        yield part, block.add_(row_norms[part, None]).clamp_(min=0)
+        yield part, torch.mm(left[part], right, out=buffer[: part.stop - first])
 
 
 def check_features(*sets: Tensor, least: int) -> None:

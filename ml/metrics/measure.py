@@ -12,9 +12,9 @@ from ml.metrics.setting import Setting
 from ml.metrics.suite import (
     FeatureSets,
     LabelledSets,
-    choose_judge,
     class_figures,
     distribution_figures,
+    judge_classes,
     memorisation_figures,
     neighbourhood_figures,
     transfer_figures,
@@ -69,7 +69,7 @@ def measure(samples: Samples, setting: Setting, on_stage: StageHook = ignore_sta
         on_stage(stage, done)
         figures += make(sets, setting.terms)
     on_stage("classes", 0.70)
-    by_class = _measure_classes(samples, setting, on_stage)
+    by_class = _measure_classes(samples, setting, sets, on_stage)
     return Measured((*figures, *by_class.figures), by_class.classes, by_class.skipped, by_class.classifier)
 
 
@@ -86,7 +86,9 @@ def _feature_sets(samples: Samples, setting: Setting) -> FeatureSets:
     )
 
 
-def _measure_classes(samples: Samples, setting: Setting, on_stage: StageHook) -> Measured:
+def _measure_classes(
+    samples: Samples, setting: Setting, features: FeatureSets, on_stage: StageHook
+) -> Measured:
     """The figures that need labels."""
     labels, requested = setting.labels, samples.requested
     if labels is None:
@@ -99,15 +101,15 @@ def _measure_classes(samples: Samples, setting: Setting, on_stage: StageHook) ->
         train=setting.labelled(setting.train, labels),
         classes=setting.dataset.classes,
     )
-    judge = choose_judge(sets, setting.terms)
-    figures, rows = class_figures(sets, judge, setting.terms)
+    said = judge_classes(features, sets, setting.terms)
+    figures, rows = class_figures(sets, said, setting.terms)
     if requested is None:
         why = "the samples were made without asking for classes"
         missing = Skipped(figures=("label_accuracy", *TRANSFER_FIGURES), reason=why)
-        return Measured(figures, rows, (missing,), judge.name)
+        return Measured(figures, rows, (missing,), said.judge)
     on_stage("train on synthetic, test on real", 0.75)
-    figures = (*figures, *transfer_figures(sets, requested, judge, setting.terms))
-    return Measured(figures, rows, (), judge.name)
+    figures = (*figures, *transfer_figures(sets, requested, said.transfer_floor, setting.terms))
+    return Measured(figures, rows, (), said.judge)
 
 
 def reading_warnings(setting: Setting, *, seen_in_training: bool | None) -> tuple[str, ...]:

@@ -28,7 +28,9 @@ class Memorisation(NamedTuple):
 
 def nearest_distances(points: Tensor, others: Tensor) -> Tensor:
     """Euclidean distance of each point to its nearest other: float64 [N]. A point among the others has 0."""
-    nearest = torch.cat([block.argmin(1) for _, block in distance_blocks(points, others)])
+    nearest = torch.empty(len(points), dtype=torch.int64)
+    for part, block in distance_blocks(points, others):
+        nearest[part] = block.min(1).indices
     # Block distances round; the distance to the one that was found need not.
     distances: Tensor = (points.double() - others[nearest].double()).norm(dim=1)
     return distances

@@ -30,25 +30,39 @@ class Neighbourhood(NamedTuple):
 
 def squared_radii(points: Tensor, k: int = NEAREST_K) -> Tensor:
     """Squared distance of each point to its k-th nearest other one: float32 [N]."""
-    # The nearest is the point itself.
-    return torch.cat([block.kthvalue(k + 1, dim=1).values for _, block in distance_blocks(points, points)])
+    radii = torch.empty(len(points))
+    for part, block in distance_blocks(points, points):
+        # The nearest of the k + 1 is the point itself.
+        radii[part] = block.topk(k + 1, dim=1, largest=False, sorted=False).values.amax(1)
+    return radii.clamp_(min=0)
 
 
-def neighbourhood(real: Tensor, fake: Tensor, *, k: int = NEAREST_K) -> Neighbourhood:
+def neighbourhood(
+    real: Tensor, fake: Tensor, *, k: int = NEAREST_K, real_radii: Tensor | None = None
+) -> Neighbourhood:
     """Compute the four figures for features [N, D] and [M, D].
 
     Time grows with N·M and memory does not: distances are made a block at a time.
+
+    Args:
+        real: features of real images.
+        fake: features of samples.
+        k: which neighbour a ball reaches to.
+        real_radii: `squared_radii(real, k)` if it is known already.
 
     Raises:
         MlError: k or fewer samples, unlike shapes, or values that are not finite.
     """
     check_features(real, fake, least=k + 1)
-    real_radii, fake_radii = squared_radii(real, k), squared_radii(fake, k)
-    balls_around_fake = torch.zeros(len(fake), dtype=torch.int64)
+    real_radii = squared_radii(real, k) if real_radii is None else real_radii
+    fake_radii = squared_radii(fake, k)
+    balls_around_fake = torch.zeros(len(fake), dtype=torch.int32)
     real_is_recalled = torch.empty(len(real), dtype=torch.bool)
     real_is_covered = torch.empty(len(real), dtype=torch.bool)
     for part, block in distance_blocks(real, fake):
-        balls_around_fake += (block < real_radii[part, None]).sum(0)
+        block.clamp_(min=0)
+        # As bytes the flags sum several times faster.
+        balls_around_fake += (block < real_radii[part, None]).view(torch.uint8).sum(0, dtype=torch.int32)
         real_is_recalled[part] = (block < fake_radii).any(1)
         real_is_covered[part] = block.amin(1) < real_radii[part]
     return Neighbourhood(

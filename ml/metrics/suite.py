@@ -8,15 +8,18 @@ from torch import Tensor
 
 from ml.features.classifier import SmallClassifier, predict
 from ml.features.extractor import ClassifierExtractor, FeatureExtractor
-from ml.metrics.classes import tally_classes
+from ml.metrics.classes import accuracy_by_class, tally_classes
 from ml.metrics.frechet import frechet_distance
 from ml.metrics.kernel import kernel_distance
 from ml.metrics.memorisation import NEAR, memorisation
-from ml.metrics.neighbours import neighbourhood
+from ml.metrics.neighbours import neighbourhood, squared_radii
 from ml.metrics.report import Better, ClassRow, Figure
 from ml.metrics.smoothness import Smoothness
 from ml.metrics.transfer import LabelledImages, fit_transfer_classifier, transfer_scores
 from ml.metrics.two_sample import two_sample_test
+
+MOST_SEARCHED = 5000
+"""Samples whose nearest training image is looked for: the search goes through all training images."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,10 @@ def distribution_figures(sets: FeatureSets, terms: Terms) -> Iterator[Figure]:
 
 def neighbourhood_figures(sets: FeatureSets, terms: Terms) -> Iterator[Figure]:
     """Precision, recall, density and coverage: plausible samples, and all kinds of them."""
-    of_fake, of_train = neighbourhood(sets.test, sets.fake), neighbourhood(sets.test, sets.train)
+    radii = squared_radii(sets.test)
+    of_fake, of_train = (
+        neighbourhood(sets.test, points, real_radii=radii) for points in (sets.fake, sets.train)
+    )
     for name in of_fake._fields:
         better: Better = "one" if name == "density" else "higher"
         yield terms.figure(name, getattr(of_fake, name), getattr(of_train, name), better)
@@ -102,12 +108,13 @@ def two_sample_figures(sets: FeatureSets, terms: Terms) -> Iterator[Figure]:
 
 def memorisation_figures(sets: FeatureSets, terms: Terms) -> Iterator[Figure]:
     """How near samples come to training images; the floor is what held-out images do, by definition."""
-    found = memorisation(sets.all_train, sets.test, sets.fake)
+    n = min(terms.n, MOST_SEARCHED)
+    found = memorisation(sets.all_train, sets.test[:n], sets.fake[:n])
     reference = f"all {len(sets.all_train)} training images"
-    yield terms.figure("nearest_training_ratio", found.ratio, 1.0, "one", reference=reference)
-    chance = (NEAR * (1 - NEAR) / terms.n) ** 0.5
+    yield terms.figure("nearest_training_ratio", found.ratio, 1.0, "one", reference=reference, n=n)
+    chance = (NEAR * (1 - NEAR) / n) ** 0.5
     yield terms.figure(
-        "nearest_training_copies", found.copies, NEAR, "lower", reference=reference, uncertainty=chance
+        "nearest_training_copies", found.copies, NEAR, "lower", reference=reference, uncertainty=chance, n=n
     )
 
 
@@ -130,83 +137,76 @@ class LabelledSets:
 
 
 @dataclass(frozen=True)
-class Judge:
-    """The classifier that says what a sample shows, and who it is.
+class Verdicts:
+    """What a classifier that learned from real images says each image shows, int64 [n] each, and who it is.
 
     Attributes:
-        is_transfer_floor: it is the one that the floor of "train on synthetic" asks for, trained already.
+        transfer_floor: the classifier, if it is the one that the floor of "train on synthetic" asks for.
     """
 
-    network: SmallClassifier
-    name: str
-    is_transfer_floor: bool
+    judge: str
+    transfer_floor: SmallClassifier | None
+    fake: Tensor
+    test: Tensor
+    train: Tensor
 
 
-def choose_judge(sets: LabelledSets, terms: Terms) -> Judge:
-    """The extractor's own classifier if it knows these classes, else one trained on the real training images."""
+def judge_classes(features: FeatureSets, sets: LabelledSets, terms: Terms) -> Verdicts:
+    """Ask the extractor's own classifier if it knows these classes, else train one on the real training images."""
     extractor = terms.extractor
     if isinstance(extractor, ClassifierExtractor) and extractor.document.classes == sets.classes:
-        return Judge(extractor.network, f"{extractor.name} {extractor.sha256[:12]}", is_transfer_floor=False)
+        name, classify = f"{extractor.name} {extractor.sha256[:12]}", extractor.network.classify
+        return Verdicts(name, None, *(classify(of) for of in (features.fake, features.test, features.train)))
     network = fit_transfer_classifier(sets.train, class_count=len(sets.classes), seed=terms.seed)
-    name = f"trained on {terms.n} real training images for this evaluation"
-    return Judge(network, name, is_transfer_floor=True)
+    name, images = (
+        f"trained on {terms.n} real training images",
+        (sets.fake, sets.test.images, sets.train.images),
+    )
+    return Verdicts(name, network, *(predict(network, of) for of in images))
 
 
 def class_figures(
-    sets: LabelledSets, judge: Judge, terms: Terms
+    sets: LabelledSets, said: Verdicts, terms: Terms
 ) -> tuple[tuple[Figure, ...], tuple[ClassRow, ...]]:
     """Counts for each class and, where classes were asked for, how often the right one was made."""
-    said_fake, said_test, said_train = (
-        predict(judge.network, images) for images in (sets.fake, sets.test.images, sets.train.images)
-    )
-    size = len(sets.classes)
-    tally = tally_classes(said_fake, predicted_real=said_test, class_count=size, requested=sets.requested)
-    real = tally_classes(
-        said_test, predicted_real=sets.test.labels, class_count=size, requested=sets.test.labels
-    )
-    floor = tally_classes(said_train, predicted_real=said_test, class_count=size, requested=None)
-    figures = [terms.figure("rarest_class", tally.rarest, floor.rarest, "higher", space=judge.name)]
+    size, truth = len(sets.classes), sets.test.labels
+    tally = tally_classes(said.fake, predicted_real=said.test, class_count=size, requested=sets.requested)
+    floor = tally_classes(said.train, predicted_real=said.test, class_count=size, requested=None)
+    figures = [terms.figure("rarest_class", tally.rarest, floor.rarest, "higher", space=said.judge)]
     if sets.requested is not None:
-        accuracy = _share_equal(said_fake, sets.requested)
-        floor_accuracy = _share_equal(said_test, sets.test.labels)
+        value, best = _share_equal(said.fake, sets.requested), _share_equal(said.test, truth)
+        reference = "requested classes"
         figures.append(
-            terms.figure(
-                "label_accuracy",
-                accuracy,
-                floor_accuracy,
-                "higher",
-                space=judge.name,
-                reference="requested classes",
-            )
+            terms.figure("label_accuracy", value, best, "higher", space=said.judge, reference=reference)
         )
+    of_real = accuracy_by_class(said.test, truth, size)
     rows = tuple(
         ClassRow(
             name=name,
             count=int(tally.counts[c]),
             expected=round(float(tally.expected[c]), 2),
             accuracy=None if tally.accuracy is None else _finite(tally.accuracy[c]),
-            floor_accuracy=None if real.accuracy is None else _finite(real.accuracy[c]),
+            floor_accuracy=_finite(of_real[c]),
         )
         for c, name in enumerate(sets.classes)
     )
     return tuple(figures), rows
 
 
-def transfer_figures(sets: LabelledSets, requested: Tensor, judge: Judge, terms: Terms) -> Iterator[Figure]:
-    """Train on synthetic, test on real; the floor trains on as many real images."""
+def transfer_figures(
+    sets: LabelledSets, requested: Tensor, floor: SmallClassifier | None, terms: Terms
+) -> Iterator[Figure]:
+    """Train on synthetic, test on real; the floor trains on as many real images, unless that was done already."""
     size, fakes = len(sets.classes), LabelledImages(sets.fake, requested)
     taught_by_fakes = fit_transfer_classifier(fakes, class_count=size, seed=terms.seed)
-    if judge.is_transfer_floor:
-        taught_by_reals = judge.network
-    else:
-        taught_by_reals = fit_transfer_classifier(sets.train, class_count=size, seed=terms.seed)
+    taught_by_reals = floor or fit_transfer_classifier(sets.train, class_count=size, seed=terms.seed)
     of_fake, of_real = (
         transfer_scores(taught_by_fakes, sets.test),
         transfer_scores(taught_by_reals, sets.test),
     )
     for name in of_fake._fields:
-        value, floor = getattr(of_fake, name), getattr(of_real, name)
-        yield terms.figure(f"train_on_synthetic_{name}", value, floor, "higher", space="pixels")
+        value, best = getattr(of_fake, name), getattr(of_real, name)
+        yield terms.figure(f"train_on_synthetic_{name}", value, best, "higher", space="pixels")
 
 
 def _share_equal(first: Tensor, second: Tensor) -> float:

@@ -13,7 +13,7 @@ from ml.features.classifier import ClassifierSpec, SmallClassifier, fit_classifi
 from ml.metrics.scores import ClassScores, class_scores
 
 WIDTH = 16
-IMAGES_SHOWN = 25_000
+IMAGES_SHOWN = 20_000
 """Budget of each training: fixed, so that figures of unlike n differ by the data alone."""
 
 

@@ -72,13 +72,14 @@ def _fit(points: Tensor, targets: Tensor, seed: int) -> nn.Module:
     with deterministic_mode(enabled=True), torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "two-sample/network"))
         network = nn.Sequential(nn.Linear(points.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
-        optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=STEPS)
-        for _ in range(STEPS):
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
+        )
+        for step in range(STEPS):
+            optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / STEPS)
             picked = torch.randint(len(points), (BATCH_SIZE,), generator=order)
             loss = functional.binary_cross_entropy_with_logits(network(points[picked])[:, 0], targets[picked])
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
-            schedule.step()
     return network

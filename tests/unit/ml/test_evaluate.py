@@ -1,0 +1,301 @@
+"""Evaluation end to end: every figure beside its floor, faults show where they should, nonsense is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from typer.testing import CliRunner
+
+from ml.checkpoint import SnapshotDocument, save_snapshot
+from ml.cli import app
+from ml.data.builtin import load_builtin
+from ml.data.packed import PackedDataset
+from ml.data.split import split_dataset
+from ml.errors import InvalidCheckpointError, MlError
+from ml.evaluate import EvaluationReport, evaluate, evaluate_images
+from ml.metrics import transfer
+from ml.networks.build import build_generator
+from ml.networks.spec import DcganGeneratorSpec
+
+N = 150
+WITHOUT_FLOOR = {"latent_detour", "latent_largest_step"}
+ALL_FIGURES = WITHOUT_FLOOR | {
+    "frechet_distance",
+    "kernel_distance",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "two_sample_accuracy",
+    "two_sample_precision",
+    "two_sample_recall",
+    "two_sample_f1",
+    "nearest_training_ratio",
+    "nearest_training_copies",
+    "rarest_class",
+    "label_accuracy",
+    "train_on_synthetic_accuracy",
+    "train_on_synthetic_macro_f1",
+}
+
+SaveSnapshot = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def digits() -> PackedDataset:
+    return load_builtin("digits")
+
+
+@pytest.fixture(autouse=True)
+def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The classifier of "train on synthetic" needs far fewer images here."""
+    monkeypatch.setattr(transfer, "IMAGES_SHOWN", 1500)
+
+
+@pytest.fixture
+def untrained(tmp_path: Path, digits: PackedDataset) -> SaveSnapshot:
+    """Save a generator with random weights, of the digits' size and classes unless told otherwise."""
+
+    def save(
+        classes: tuple[str, ...] = digits.classes, *, px: int = 32, config: dict[str, Any] | None = None
+    ) -> Path:
+        torch.manual_seed(0)
+        spec = DcganGeneratorSpec(px=px, image_channels=1, classes=len(classes), latent_size=8, channels=4)
+        document = SnapshotDocument(
+            generator=spec,
+            classes=classes,
+            recipe="dcgan",
+            config=config or {},
+            images_seen=0,
+            dataset={"name": "digits", "content_sha256": digits.content_sha256},
+        )
+        save_snapshot(tmp_path / "snapshot", build_generator(spec), document)
+        return tmp_path / "snapshot"
+
+    return save
+
+
+def sides(data: PackedDataset) -> tuple[Tensor, Tensor]:
+    split = split_dataset(data)
+    return split.train, split.test
+
+
+def test_every_figure_says_what_it_was_measured_with(untrained: SaveSnapshot, digits: PackedDataset) -> None:
+    report = evaluate(untrained(), digits, n=N, seed=3)
+
+    assert {figure.name for figure in report.figures} == ALL_FIGURES
+    for figure in report.figures:
+        assert (figure.floor is None) == (figure.name in WITHOUT_FLOOR), figure.name
+        assert (figure.seed, figure.quantisation) == (3, "uint8")
+        assert figure.n == (64 if figure.name in WITHOUT_FLOOR else N)
+        assert "32 px" in figure.resize
+        assert figure.split.startswith("held out if blake2b(seed=0, pixels)")
+        assert figure.space.startswith(("digits-32 ", "pixels"))
+    assert report.extractor.sha256.startswith(report.figure("precision").space.split()[1])
+    assert sum(row.count for row in report.classes) == N
+    assert report.split.seen_in_training is True
+    assert any("trained on the held-out images too" in warning for warning in report.warnings)
+
+
+def test_noise_is_told_from_digits_by_every_figure(untrained: SaveSnapshot, digits: PackedDataset) -> None:
+    report = evaluate(untrained(), digits, n=N)
+
+    for name in ("frechet_distance", "kernel_distance"):
+        figure = report.figure(name)
+        assert figure.floor is not None
+        assert figure.value > 3 * abs(figure.floor)
+    assert report.figure("two_sample_accuracy").value > 0.95
+    assert report.figure("coverage").value < 0.1
+    assert report.figure("rarest_class").value == 0
+    assert report.figure("train_on_synthetic_accuracy").value < 0.5
+    assert (report.figure("train_on_synthetic_accuracy").floor or 0) > 0.6
+
+
+def test_the_same_arguments_give_the_same_report(untrained: SaveSnapshot, digits: PackedDataset) -> None:
+    folder = untrained()
+    first, second, other = (evaluate(folder, digits, n=N, seed=seed) for seed in (5, 5, 6))
+
+    assert first.model_dump(exclude={"seconds"}) == second.model_dump(exclude={"seconds"})
+    assert first.figure("frechet_distance").value != other.figure("frechet_distance").value
+
+
+def test_the_report_survives_json(untrained: SaveSnapshot, digits: PackedDataset) -> None:
+    report = evaluate(untrained(), digits, n=N)
+
+    assert EvaluationReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_real_images_score_like_the_floor(digits: PackedDataset) -> None:
+    """Training images in the place of samples: every figure but memorisation is about its floor."""
+    train, _ = sides(digits)
+    assert digits.labels is not None
+    picked = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(9))[:N]]
+
+    report = evaluate_images(digits.images[picked], digits, requested=digits.labels[picked])
+
+    distance = report.figure("frechet_distance")
+    assert distance.value == pytest.approx(distance.floor, rel=0.3)
+    assert report.figure("two_sample_accuracy").value == pytest.approx(0.5, abs=0.17)
+    assert report.figure("coverage").value > 0.85
+    assert report.figure("label_accuracy").value > 0.97
+    assert report.figure("nearest_training_ratio").value == 0
+    assert report.figure("nearest_training_copies").value == 1
+    assert [skipped.figures for skipped in report.skipped] == [("latent_detour", "latent_largest_step")]
+
+
+def test_held_out_images_are_not_taken_for_copies(digits: PackedDataset) -> None:
+    _, test = sides(digits)
+
+    report = evaluate_images(digits.images[test[:N]], digits)
+
+    assert report.figure("nearest_training_ratio").value == pytest.approx(1, abs=0.1)
+    assert report.figure("nearest_training_copies").value < 0.05
+
+
+def test_a_missing_class_is_named(digits: PackedDataset) -> None:
+    train, _ = sides(digits)
+    assert digits.labels is not None
+    without_seven = train[digits.labels[train] != 7][:N]
+
+    report = evaluate_images(digits.images[without_seven], digits)
+
+    assert report.figure("rarest_class").value == 0
+    (missing,) = [row for row in report.classes if row.count == 0]
+    assert missing.name == "7"
+    assert missing.expected > 5
+    assert missing.accuracy is None
+
+
+def test_data_without_classes_say_what_cannot_be_measured(digits: PackedDataset) -> None:
+    plain = PackedDataset.create(name="plain", images=digits.images)
+
+    report = evaluate_images(digits.images[:N], plain)
+
+    assert report.classes == ()
+    assert report.classifier is None
+    assert {name for skipped in report.skipped for name in skipped.figures} >= {
+        "rarest_class",
+        "label_accuracy",
+        "train_on_synthetic_accuracy",
+    }
+    assert report.extractor.name == "fashion-28"
+    assert any("learned from other data (fashion-mnist)" in warning for warning in report.warnings)
+
+
+def test_classes_that_no_network_knows_get_a_classifier_of_their_own(digits: PackedDataset) -> None:
+    """Renamed classes in colour: neither network fits, so pixels give features and the floor's classifier judges."""
+    names = [f"number {name}" for name in digits.classes]
+    colour = PackedDataset.create(
+        name="colour", images=digits.images.repeat(1, 3, 1, 1), labels=digits.labels, classes=names
+    )
+    assert digits.labels is not None
+
+    report = evaluate_images(colour.images[:N], colour, requested=digits.labels[:N])
+
+    assert report.extractor.name == "pixels-64"
+    assert report.classifier == f"trained on {N} real training images"
+    assert report.figure("label_accuracy").floor == report.figure("train_on_synthetic_accuracy").floor
+
+
+def test_what_training_held_out_is_what_is_compared(untrained: SaveSnapshot, digits: PackedDataset) -> None:
+    report = evaluate(untrained(config={"holdout": 0.2}), digits, n=N)
+
+    assert report.split.holdout == 0.2
+    assert report.split.seen_in_training is False
+    assert any("learned from some of the held-out images" in warning for warning in report.warnings)
+
+
+def test_a_generator_without_classes_is_counted_but_not_asked(
+    untrained: SaveSnapshot, digits: PackedDataset
+) -> None:
+    report = evaluate(untrained(classes=()), digits, n=N)
+
+    names = {figure.name for figure in report.figures}
+    assert "rarest_class" in names
+    assert names.isdisjoint({"label_accuracy", "train_on_synthetic_accuracy"})
+    assert all(row.accuracy is None for row in report.classes)
+
+
+@pytest.mark.parametrize(
+    ("n", "code"), [(49, "evaluation.too_few"), (0, "evaluation.too_few"), (184, "evaluation.too_many")]
+)
+def test_refuses_numbers_that_mean_nothing(
+    untrained: SaveSnapshot, digits: PackedDataset, n: int, code: str
+) -> None:
+    with pytest.raises(MlError) as caught:
+        evaluate(untrained(), digits, n=n)
+
+    assert caught.value.code == code
+    assert "183 are held out and 1,614 are for training" in caught.value.message
+
+
+def test_refuses_a_data_set_too_small_to_hold_enough_out(digits: PackedDataset) -> None:
+    small = PackedDataset.create(name="small", images=digits.images[:300])
+
+    with pytest.raises(MlError, match="hold out a larger share, or add images"):
+        evaluate_images(digits.images[:30], small)
+
+
+def test_refuses_pairs_that_do_not_belong_together(untrained: SaveSnapshot, digits: PackedDataset) -> None:
+    with pytest.raises(MlError, match=r"makes images of \[1, 16, 16\]"):
+        evaluate(untrained(px=16), digits)
+    with pytest.raises(MlError, match="classes"):
+        evaluate(untrained(classes=("cat", "dog")), digits)
+    with pytest.raises(MlError, match="to 8 bits first"):
+        evaluate_images(digits.images[:N].float() / 255, digits)
+    with pytest.raises(MlError, match="seed"):
+        evaluate(untrained(), digits, seed=-1)
+
+
+def test_refuses_a_damaged_snapshot(untrained: SaveSnapshot, digits: PackedDataset) -> None:
+    folder = untrained()
+    weights = folder / "snapshot.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
+
+    with pytest.raises(InvalidCheckpointError):
+        evaluate(folder, digits)
+
+
+def test_stages_rise_to_the_end_and_may_stop_it(untrained: SaveSnapshot, digits: PackedDataset) -> None:
+    class EnoughError(Exception):
+        pass
+
+    told: list[tuple[str, float]] = []
+
+    def stop_at_distances(stage: str, done: float) -> None:
+        told.append((stage, done))
+        if stage == "distributions":
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        evaluate(untrained(), digits, n=N, on_stage=stop_at_distances)
+    shares = [done for _, done in told]
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] <= shares[-1] < 1
+    assert told[0][0] == "samples"
+
+
+def test_the_command_prints_a_table_and_writes_the_report(untrained: SaveSnapshot, tmp_path: Path) -> None:
+    out = tmp_path / "report.json"
+
+    result = CliRunner().invoke(
+        app, ["evaluate", str(untrained()), "--dataset", "digits", "--n", str(N), "--out", str(out)]
+    )
+
+    assert result.exit_code == 0, result.output
+    assert "frechet_distance" in result.output
+    assert "Floor" in result.output
+    report = EvaluationReport.model_validate(json.loads(out.read_text("utf-8")))
+    assert report.n == N
+
+
+def test_the_command_says_what_is_wrong_in_one_sentence(untrained: SaveSnapshot) -> None:
+    result = CliRunner().invoke(app, ["evaluate", str(untrained()), "--n", "10"])
+
+    assert result.exit_code == 1
+    assert "needs at least 50 images on each side" in " ".join(result.output.split())
+    assert "Traceback" not in result.output
