@@ -20,6 +20,9 @@ MIN_IMAGE_PX = 8
 MAX_IMAGE_PX = 64
 CONVOLUTIONAL_PX_MULTIPLE = 4
 
+MAY_DIFFER_ON_RESUME = frozenset({"kimg", "max_seconds", "tick_seconds", "grid_seconds"})
+"""Settings that do not change the weights at a given number of images, unless a schedule follows kimg."""
+
 Width = Annotated[int, Field(ge=4, le=2048)]
 
 
@@ -399,6 +402,10 @@ class VaeGanConfig(GanConfig, VaeConfig, extra="forbid", frozen=True):
     )
 
 
+class AutoConfig(RecipeConfig, extra="forbid", frozen=True):
+    """Settings of `auto`: those that every recipe has. What it chooses keeps its own values for the rest."""
+
+
 _Config = TypeVar("_Config", bound=RecipeConfig)
 
 
@@ -638,6 +645,14 @@ _ALL_RECIPES = (
         "images have codes.",
         paper="Larsen et al. 2016, Autoencoding beyond pixels using a learned similarity metric, "
         "arXiv:1512.09300",
+    ),
+    _image_recipe(
+        "auto",
+        AutoConfig,
+        title="Automatic choice",
+        summary="Looks at the data and the budget, takes the recipe that measured best there, and says why.",
+        paper="No paper: the measurements are in docs/reference/recipes.md.",
+        px_multiple=1,
     ),
 )
 

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 
 class Stop(enum.Enum):
@@ -46,7 +46,8 @@ class Hooks:
         should_stop: asked before every step, so it must be cheap.
         on_checkpoint: a training state was completed in this folder; it stays until the next one is complete.
         on_grid: a sample grid (PNG, labelled as AI-made) was written.
-        on_event: something worth a line in a log: `started`, `resumed`, `precision`, `finished`, …
+        on_event: something worth a line in a log: `data_profile`, `data_warning`, `recipe_chosen`, `started`,
+            `resumed`, `health_warn`, `health_rollback`, `health_reset`, `health_stop`, `finished`, `stopped`.
     """
 
     on_progress: Callable[[Progress], None] = _ignore_progress
@@ -58,7 +59,13 @@ class Hooks:
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What a run left behind. A stopped run has no snapshot; an aborted one has no new checkpoint."""
+    """What a run left behind. A stopped run has no snapshot; an aborted one has no new checkpoint.
+
+    Attributes:
+        recipe: what was trained; the chosen one for `auto`.
+        config: its settings.
+        profile: what the data are like, see `ml.profile.DataProfile.as_json`.
+    """
 
     status: Literal["finished", "stopped"]
     images_seen: int
@@ -67,3 +74,6 @@ class TrainingResult:
     checkpoint: Path | None
     metrics: dict[str, float]
     grid: Path | None
+    recipe: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    profile: dict[str, Any] = field(default_factory=dict)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ml.batch_statistics import with_fresh_statistics
-from ml.catalog import GanConfig, RecipeConfig, is_conditional
+from ml.catalog import MAY_DIFFER_ON_RESUME, GanConfig, RecipeConfig, is_conditional
 from ml.checkpoint import (
     SnapshotDocument,
     StateDocument,
@@ -31,6 +31,7 @@ from ml.hooks import Hooks, Progress, TrainingResult
 from ml.metrics.running import RunningMetrics, Statistics, gradient_norm
 from ml.networks.spec import GeneratorSpec, network_specs
 from ml.precision import choose_precision
+from ml.profile import DataProfile
 from ml.sample import SampleItem, Sampler, class_of
 from ml.seeds import stream_seed
 from ml.state import TrainingState
@@ -41,9 +42,6 @@ GRID_STATISTICS_IMAGES = 512
 SNAPSHOT_STATISTICS_IMAGES = 4096
 CHECKPOINTS_KEPT = 2
 """The newest, and the one before it, which somebody may still be copying."""
-
-MAY_DIFFER_ON_RESUME = frozenset({"kimg", "max_seconds", "tick_seconds", "grid_seconds"})
-"""Settings that do not change the weights at a given number of images."""
 
 
 @dataclass
@@ -57,6 +55,7 @@ class Run:
     """
 
     dataset: PackedDataset
+    profile: DataProfile
     config: RecipeConfig
     recipe: str
     out: Path
@@ -84,6 +83,7 @@ class Run:
     def prepare(
         cls,
         dataset: PackedDataset,
+        profile: DataProfile,
         config: RecipeConfig,
         *,
         recipe: str,
@@ -106,6 +106,7 @@ class Run:
             _restore(state, resume, dataset=dataset, config=config, recipe=recipe)
         run = cls(
             dataset=dataset,
+            profile=profile,
             config=config,
             recipe=recipe,
             out=out,
@@ -265,6 +266,9 @@ class Run:
             checkpoint=self._checkpoint,
             metrics=dict(self._reported),
             grid=self._grid,
+            recipe=self.recipe,
+            config=self.config.model_dump(mode="json"),
+            profile=self.profile.as_json(),
         )
 
     def _seconds(self) -> float:

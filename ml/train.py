@@ -15,12 +15,15 @@ from pathlib import Path
 
 import torch
 
+from ml.auto import choose_recipe, rechoose
 from ml.catalog import RecipeConfig, check_dataset
+from ml.checkpoint import read_training_config
 from ml.codecs.provenance import Provenance
 from ml.data.packed import PackedDataset
 from ml.environment import default_device, deterministic_mode
 from ml.errors import InvalidDatasetError
 from ml.hooks import Hooks, Progress, Stop, TrainingResult
+from ml.profile import DataProfile, profile_dataset
 from ml.run import Run
 
 __all__ = ["Hooks", "Progress", "Stop", "TrainingResult", "train"]
@@ -49,7 +52,7 @@ def train(
     Args:
         dataset: what to learn.
         config: settings, of the recipe's own type.
-        recipe: name of the recipe.
+        recipe: name of the recipe; `auto` chooses one and says so by the event `recipe_chosen`.
         out: folder for everything the run writes; made if need be.
         hooks: called between steps, see `Hooks`.
         resume: folder of a training state to go on from. The recipe, data and settings must be those of
@@ -64,9 +67,14 @@ def train(
         NonFiniteLossError: training broke down.
     """
     _refuse_unsuitable(dataset, config, recipe)
+    profile = _profile(dataset, hooks, is_fresh=resume is None)
+    if recipe == "auto":
+        recipe, config = _choose(config, profile, hooks, resume)
+        _refuse_unsuitable(dataset, config, recipe)
     with deterministic_mode(config.deterministic):
         run = Run.prepare(
             dataset,
+            profile,
             config,
             recipe=recipe,
             out=out,
@@ -115,3 +123,37 @@ def _refuse_unsuitable(dataset: PackedDataset, config: RecipeConfig, recipe: str
     )
     if problems:
         raise InvalidDatasetError("dataset.unsuitable", " ".join(problems))
+
+
+def _profile(dataset: PackedDataset, hooks: Hooks, *, is_fresh: bool) -> DataProfile:
+    """Look at the data, and tell the hook when the run begins."""
+    profile = profile_dataset(dataset)
+    if profile.distinct == 1:
+        raise InvalidDatasetError(
+            "dataset.all_equal",
+            f"All {profile.count:,} images are equal: there is nothing to learn from them.",
+        )
+    if is_fresh:
+        hooks.on_event("data_profile", profile.as_json())
+        for warning in profile.warnings:
+            hooks.on_event("data_warning", {"code": warning.code, "message": warning.message})
+    return profile
+
+
+def _choose(
+    config: RecipeConfig, profile: DataProfile, hooks: Hooks, resume: Path | None
+) -> tuple[str, RecipeConfig]:
+    """What `auto` stands for: chosen at the start of a run, and as it was chosen on resume."""
+    if resume is not None:
+        name, stored = read_training_config(resume)
+        return name, rechoose(name, stored, config)
+    choice = choose_recipe(config, profile)
+    hooks.on_event(
+        "recipe_chosen",
+        {
+            "recipe": choice.recipe,
+            "reason": choice.reason,
+            "config": choice.config.model_dump(mode="json"),
+        },
+    )
+    return choice.recipe, choice.config

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from ml.catalog import RECIPES, GanConfig, RecipeConfig, parse_config
-from ml.checkpoint import weights_sha256
+from ml.checkpoint import read_training_config, weights_sha256
 from ml.data.packed import PackedDataset
 from ml.errors import InvalidCheckpointError
 from ml.files import sha256_of_file
@@ -117,6 +117,20 @@ def test_recipes_differ_in_defaults_only() -> None:
     for name in adversarial:
         settings = parse_config(name, {}).model_dump(mode="json")
         assert parse_config("dcgan", settings).model_dump() == parse_config(name, {}).model_dump()
+
+
+def test_auto_resumes_what_it_chose(striped_dataset: PackedDataset, tmp_path: Path) -> None:
+    """A run of `auto` is a run of what it chose, also when the resume asks for `auto` again."""
+    config = parse_config(
+        "auto", {"kimg": 0.064, "batch_size": 8, "deterministic": True, "grid_seconds": 0.0}
+    )
+    whole, resumed = train_in_parts(striped_dataset, config, "auto", tmp_path, [3])
+    assert state_file(whole) == state_file(resumed)
+    assert whole is not None
+    assert read_training_config(whole)[0] == "few-shot"
+    other = parse_config("auto", {"kimg": 0.064, "batch_size": 8, "deterministic": True, "seed": 5})
+    with pytest.raises(InvalidCheckpointError, match="seed differ"):
+        train(striped_dataset, other, recipe="auto", out=tmp_path, resume=whole)
 
 
 def test_a_schedule_refuses_another_budget_on_resume(

@@ -139,8 +139,10 @@ def test_progress_events_and_metrics_file(
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["images_seen"] for line in lines] == [progress.images_seen for progress in told]
     assert lines[3]["loss_generator"] == told[3].metrics["loss_generator"]
-    assert [kind for kind, _ in events] == ["started", "finished"]
-    assert events[0][1]["precision"] == "fp32"
+    assert [kind for kind, _ in events] == ["data_profile", "data_warning", "started", "finished"]
+    assert events[0][1]["distinct"] == 48
+    assert events[1][1]["code"] == "few_images"
+    assert events[2][1]["precision"] == "fp32"
 
 
 def test_grids_on_the_way(striped_dataset: PackedDataset, tiny_config: MakeConfig, tmp_path: Path) -> None:
