@@ -9,8 +9,6 @@ from workers.runner.protocol import JobItem
 
 CARD_FORMAT = 1
 
-_FEW_IMAGES = 5_000
-
 
 def model_card(
     *,
@@ -61,6 +59,7 @@ def model_card(
                 zip(dataset.classes, dataset.manifest.get("class_counts", []), strict=False)
             ),
             "source": dataset.manifest.get("source", {}),
+            "profile": result.profile,
         },
         "training": {
             "images_seen": result.images_seen,
@@ -70,27 +69,20 @@ def model_card(
         "figures": result.metrics,
         "snapshot_sha256": snapshot_sha256,
         "versions": dict(versions),
-        "limits": _limits(dataset),
+        "limits": _limits(dataset, result),
         "provenance": {**item.provenance, "job": item.job_id, "attempt": item.attempt},
     }
 
 
-def _limits(dataset: PackedDataset) -> list[str]:
+def _limits(dataset: PackedDataset, result: TrainingResult) -> list[str]:
     channels, height, width = dataset.image_shape
     count = len(dataset.images)
     kind = "grey" if channels == 1 else "colour"
-    limits = [
+    return [
         f"It makes {kind} images of {width}x{height} px like the {count:,} it learned from, and no others.",
+        *(warning["message"] for warning in result.profile.get("warnings", [])),
         "Gaps and biases of those images are its own too.",
         "The figures were taken while training and describe the optimisation; they do not measure quality.",
         "It was not checked whether samples repeat training images; do not treat them as anonymous data.",
         "Everything it makes is AI-made and labelled so in the file; keep the label when passing files on.",
     ]
-    if count < _FEW_IMAGES:
-        limits.insert(
-            1, f"{count:,} images are few: expect little variety and near copies of training images."
-        )
-    counts = dataset.manifest.get("class_counts") or [1]
-    if max(counts) > 10 * max(1, min(counts)):
-        limits.insert(1, "Its classes have very different numbers of images: the small ones come out worse.")
-    return limits

@@ -99,7 +99,9 @@ class _TrainingRun:
         if self._job.stop_mode() == "abort":
             return self._job.stop(checkpointed=False)
         manifest_sha256 = sha256_of_file(dataset_folder / MANIFEST_FILENAME)
-        return self._publish(spec.recipe, config, dataset, manifest_sha256, result)
+        # What `auto` chose is what was trained.
+        trained = parse_config(result.recipe, result.config)
+        return self._publish(result.recipe, trained, dataset, manifest_sha256, result)
 
     def _hooks(self) -> Hooks:
         return Hooks(
