@@ -1,8 +1,5 @@
 """Job kind `dataset_import`: turn an upload or a built-in set into a packed data set that training can read."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +13,11 @@ from ml.files import sha256_of_file
 from ml.grid import BACKGROUND, column_count, contact_sheet
 from workers.runner.channel import Channel
 from workers.runner.failures import JobError, is_out_of_memory
-from workers.runner.isolation import end_now
 from workers.runner.job import Job, only_job
 from workers.runner.protocol import ExitStatus, Start
+from workers.runner.watching import watched
 
 _PREVIEW_IMAGES = 64
-_WATCH_SECONDS = 0.5
 
 
 class BuiltinSource(BaseModel):
@@ -68,7 +64,7 @@ class DatasetImportHandler:
         """Import it and end."""
         job = only_job(start, channel)
         try:
-            with _watched(job):
+            with watched(job):
                 return _import_dataset(job)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the job's end must be told
             return job.fail(_explain_memory(error))
@@ -150,29 +146,6 @@ def _preview_cells(dataset: PackedDataset) -> list[int | None]:
     filled_rows = max(len(column) for column in columns)
     cells = [column[row] if row < len(column) else None for row in range(filled_rows) for column in columns]
     return cells[:_PREVIEW_IMAGES]
-
-
-@contextmanager
-def _watched(job: Job) -> Iterator[None]:
-    """Keep the job visible and stoppable while its only thread is inside one long call.
-
-    An import keeps nothing when it is stopped, so the process just ends: its workspace is scratch.
-    """
-    is_over = threading.Event()
-
-    def watch() -> None:
-        while not is_over.wait(_WATCH_SECONDS):
-            job.stay_visible()
-            if job.stop_mode() is not None:
-                end_now(job.stop(checkpointed=False), f"job {job.id} was stopped")
-
-    watcher = threading.Thread(target=watch, name="import-watcher", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        watcher.join()
 
 
 def _explain_memory(error: Exception) -> Exception:

@@ -15,6 +15,7 @@ HANDLERS: Mapping[str, str] = MappingProxyType(
     {
         "training": "workers.runner.training",
         "generation": "workers.runner.generation",
+        "evaluation": "workers.runner.evaluation",
         "dataset_import": "workers.runner.dataset_import",
     }
 )
