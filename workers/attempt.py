@@ -52,6 +52,8 @@ class AttemptRun:
         self.stop_cause: StopCause | None = None
         self.stop_deadline = 0.0
         self.has_ended = False
+        self.is_ending = False
+        """How it ends is decided; uploads and writes may still be on their way."""
         self._publisher = publisher
         self._abandoned = threading.Event()
         self._named: set[tuple[str, int]] = set()
@@ -132,6 +134,7 @@ class AttemptRun:
         if self.has_ended or self._result is not None:
             return
         self._result = result
+        self.is_ending = True
         self.effects.add(
             lambda: finishing.report_finalizing(self.claim.job, self.claim.fence, actor=self.claim.actor)
         )
@@ -200,14 +203,14 @@ class AttemptRun:
             lambda: finishing.publish_preview(self.claim.job, self.claim.fence, file, actor=self.claim.actor)
         )
 
-    def give_back(self) -> None:
-        """The worker drains: someone else goes on, and no recovery is spent."""
+    def give_back(self, reason: StatusReason = StatusReason.DRAINED) -> None:
+        """Nothing is wrong with the job: someone else goes on, and no recovery is spent."""
         self._end_with(
             lambda: leases.requeue(
                 self.claim.job,
                 self.claim.fence,
                 actor=self.claim.actor,
-                reason=StatusReason.DRAINED,
+                reason=reason,
                 spends_recovery=False,
             )
         )
@@ -297,6 +300,7 @@ class AttemptRun:
         failpoints.reach("results.published")
 
     def _end_with(self, write: Callable[[], object]) -> None:
+        self.is_ending = True
         self._abandon_unless_completing()
 
         def end() -> None:

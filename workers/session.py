@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import structlog
+from django.conf import settings
 
 from aigc_platform.jobs.kinds import get_kind
 from aigc_platform.jobs.states import DesiredState, StatusReason
@@ -31,8 +32,6 @@ from workers.workspace import UnsafePathError
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 0.1
-_CANCEL_GRACE_SECONDS = 30.0
-_CHECKPOINT_GRACE_SECONDS = 90.0
 _ORPHAN_GRACE_SECONDS = 5.0
 
 
@@ -110,6 +109,10 @@ class Session:
     def _open_runs(self) -> list[AttemptRun]:
         return [run for run in self._runs.values() if not run.has_ended]
 
+    def _undecided_runs(self) -> list[AttemptRun]:
+        """Return the attempts that will not end unless somebody decides how."""
+        return [run for run in self._open_runs() if not run.is_ending]
+
     def _dispatch(self, message: FromRunnerMessage) -> None:
         if isinstance(message, Ready):
             return
@@ -142,9 +145,9 @@ class Session:
         run.take_result(message.result)
 
     def _on_stopped(self, run: AttemptRun, message: Stopped) -> None:
-        self._unheard.discard(message.job_id)
         if run.stop_cause is None:
             raise RunnerProtocolError("The runner stopped a job that nobody asked it to stop.")
+        self._unheard.discard(message.job_id)
         run.confirm_stop()
 
     def _on_failed(self, run: AttemptRun, message: Failed) -> None:
@@ -172,9 +175,7 @@ class Session:
         stacks = self._runner.stacks()
         log.warning("runner_stalled", jobs=sorted(self._unheard), silent_seconds=round(self._stall_seconds))
         exit_code = self._runner.kill()
-        for run in self._open_runs():
-            if run.job_id not in self._unheard:
-                continue
+        for run in self._undecided_runs():
             if run.stop_cause is not None:
                 run.confirm_stop()
                 continue
@@ -209,7 +210,7 @@ class Session:
             return
         keeps_work = cause != "cancel" and get_kind(run.claim.job.kind).resumable
         run.stop_cause = cause
-        grace = _CHECKPOINT_GRACE_SECONDS if keeps_work else _CANCEL_GRACE_SECONDS
+        grace = settings.CHECKPOINT_GRACE_SECONDS if keeps_work else settings.CANCEL_GRACE_SECONDS
         run.stop_deadline = time.monotonic() + grace
         self._stop_runner_job(run, "checkpoint" if keeps_work else "abort")
 
@@ -239,9 +240,7 @@ class Session:
             log_tail=self._runner.log_tail().decode(errors="replace")[-4000:],
         )
         self._runner.kill()
-        for run in self._open_runs():
-            if run.job_id not in self._unheard:
-                continue
+        for run in self._undecided_runs():
             if run.stop_cause is not None:
                 run.confirm_stop()
             else:
@@ -250,9 +249,8 @@ class Session:
     def _on_misbehaviour(self, error: Exception) -> None:
         exit_code = self._runner.kill()
         log.error("runner_misbehaved", error=str(error), jobs=sorted(self._unheard), exit_code=exit_code)
-        for run in self._open_runs():
-            if run.job_id in self._unheard:
-                run.fail(StatusReason.CODE_ERROR, error_object("runner.protocol", str(error)), exit_code)
+        for run in self._undecided_runs():
+            run.fail(StatusReason.CODE_ERROR, error_object("runner.protocol", str(error)), exit_code)
 
     def _finish_writes(self) -> None:
         """The runner is gone or idle: see the remaining uploads and writes through."""

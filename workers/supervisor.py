@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 from django.conf import settings
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from aigc_platform.common import failpoints
 from aigc_platform.common.exceptions import PlatformError, UnavailableError
@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 _SHIFT_SECONDS = 60.0
 """A ring is answered for this long at most, so that the broker connection is seen to now and then."""
+_OUTAGE_PAUSE_SECONDS = 1.0
 _EXIT_GRACE_SECONDS = 5.0
 
 
@@ -77,6 +78,9 @@ class Supervisor:
                 self._ring_again(worker)
                 break
             claims = self._claim(worker)
+            if claims is None:
+                self._draining.wait(_OUTAGE_PAUSE_SECONDS)
+                continue
             if not claims:
                 break
             failpoints.reach("job.claimed")
@@ -95,7 +99,8 @@ class Supervisor:
         self._warm.clear()
         self._publisher.close()
 
-    def _claim(self, worker: Worker) -> list[Claim]:
+    def _claim(self, worker: Worker) -> list[Claim] | None:
+        """Return what there is to do, or None while the database is away."""
         try:
             if self._may_hold_unknown:
                 # The answer to the last claim was lost, and the claim with it, if it was made at all.
@@ -106,7 +111,7 @@ class Supervisor:
             log.warning("database_unreachable", error=str(error).strip())
             connection.close()
             self._may_hold_unknown = True
-            return []
+            return None
 
     def _ring_again(self, worker: Worker) -> None:
         """The shift is over, the work may not be: ask for another ring. The engine rings too, only later."""
@@ -142,10 +147,10 @@ class Supervisor:
             run.run_again(StatusReason.STORAGE_ERROR, from_platform_error(error))
         except PlatformError as error:
             run.fail(StatusReason.INVALID_INPUT, from_platform_error(error))
-        except DATABASE_ERRORS as error:
+        except (OperationalError, InterfaceError) as error:
             log.warning("database_unreachable", error=str(error).strip())
             connection.close()
-            run.run_again(StatusReason.WORKER_LOST, unexpected())
+            run.give_back(StatusReason.WORKER_LOST)
         except Exception:
             log.exception("preparation_failed", job=run.job_id)
             run.fail(StatusReason.CODE_ERROR, unexpected())

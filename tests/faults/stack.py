@@ -32,6 +32,9 @@ _SETTINGS = {
     "LEASE_SECONDS": str(LEASE_SECONDS),
     "HEARTBEAT_SECONDS": "1",
     "REAPER_INTERVAL_SECONDS": "0.5",
+    "RECOVERY_DELAY_SECONDS": "0.2",
+    "STALL_SECONDS": "5",
+    "DATABASE_ANSWER_SECONDS": "2",
 }
 
 
@@ -48,18 +51,19 @@ class Step:
 class FaultStack(PlatformProcesses):
     """Starts processes with the probe kinds, short leases and whatever addresses a test puts in between."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         super().__init__(folder)
+        self._environment = _SETTINGS | environment
         self.owner: User = make_user()
         self._workers: list[subprocess.Popen[bytes]] = []
 
     def start_engine(self, **environment: str) -> subprocess.Popen[bytes]:
-        return super().start_engine(**(_SETTINGS | environment))
+        return super().start_engine(**(self._environment | environment))
 
     def start_worker(
         self, queues: Sequence[str] = ALL_QUEUES, *, options: Sequence[str] = (), **environment: str
     ) -> subprocess.Popen[bytes]:
-        worker = super().start_worker(queues, options=options, **(_SETTINGS | environment))
+        worker = super().start_worker(queues, options=options, **(self._environment | environment))
         self._workers.append(worker)
         return worker
 

@@ -3,4 +3,6 @@
 from aigc_platform.settings.testing import *  # noqa: F403
 from aigc_platform.settings.testing import INSTALLED_APPS
 
+CANCEL_GRACE_SECONDS = 2.0
+
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.probe.apps.ProbeConfig"]
