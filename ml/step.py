@@ -122,8 +122,7 @@ def discriminator_update(
     optimizer = state.players()["discriminator"][1]
     optimizer.zero_grad(set_to_none=True)
     with autocast_of(state):
-        real = _score(state, real_images, labels, config)
-        fake = _score(state, fake_images, labels, config)
+        real, fake = _score_both(state, real_images, fake_images, labels, config)
     loss = objective.discriminator_loss(real.logits, fake.logits)
     total, more = loss, {}
     if real.class_logits is not None and labels is not None:
@@ -184,6 +183,31 @@ def _score(state: TrainingState, images: Tensor, labels: Tensor | None, config: 
     scores = discriminator_of(state).score(images, labels)
     class_logits = None if scores.class_logits is None else scores.class_logits.float()
     return Scores(scores.logits.float(), class_logits, scores.features)
+
+
+def _score_both(
+    state: TrainingState,
+    real_images: Tensor,
+    fake_images: Tensor,
+    labels: Tensor | None,
+    config: GanConfig,
+) -> tuple[Scores, Scores]:
+    """Scores of real images and fakes, in one pass unless batch norm would then mix their statistics."""
+    if config.discriminator_norm == "batch":
+        real = _score(state, real_images, labels, config)
+        return real, _score(state, fake_images, labels, config)
+    count = len(real_images)
+    images = torch.cat((real_images, fake_images.to(real_images.dtype)))
+    both = _score(state, images, None if labels is None else labels.repeat(2), config)
+    real, fake = (
+        Scores(
+            both.logits[part],
+            None if both.class_logits is None else both.class_logits[part],
+            both.features[part],
+        )
+        for part in (slice(count), slice(count, None))
+    )
+    return real, fake
 
 
 def _class_loss(scores: Scores, labels: Tensor) -> Tensor:
