@@ -7,10 +7,10 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 DATASET ?= digits
 
-.PHONY: help up demo test lint format type imports migrations unit integration acceptance schema clean
+.PHONY: help up demo test lint format type imports migrations unit integration acceptance schema bench-train clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 up: $(READY) ## start the whole platform here; PORT=… moves the API
 	@exec $(PYTHON) manage.py standalone
@@ -54,6 +54,9 @@ integration: $(READY) ## tests against PostgreSQL, Valkey and SeaweedFS
 
 acceptance: $(READY) ## tests of the whole running platform
 	$(PYTHON) -m pytest tests/acceptance
+
+bench-train: $(READY) ## images a second while training, ours beside the usual tutorial loop
+	$(PYTHON) benchmarks/train_speed.py
 
 clean: ## delete the environment, caches and the demo's data; data of `make up` stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis var/demo *.egg-info

@@ -1,0 +1,222 @@
+"""Images per second while training: our loop beside the usual tutorial loop, equal networks, one run.
+
+The other side is what a user would write after PyTorch's DCGAN tutorial, in our own words: images as PIL
+objects behind a DataLoader with transforms, float32, binary cross-entropy on probabilities, and three backward
+passes a step (real batch, fake batch, generator). Both sides train the same layers from the same weights on the
+same images; they take turns, and the medians of the pairs' ratios are what counts, so that a busy
+machine slows both.
+
+    python benchmarks/train_speed.py --steps 10 --pairs 5
+
+One thread, and processor time instead of the wall's, so that neighbours on the machine hardly count. Writes
+`benchmarks/results/train_speed.json`.
+"""
+
+import argparse
+import copy
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from ml.catalog import GanConfig, parse_config
+from ml.data.builtin import load_builtin
+from ml.data.packed import PackedDataset
+from ml.hooks import Hooks, Stop
+from ml.networks.build import build_discriminator, build_generator
+from ml.networks.dcgan import DcganGenerator
+from ml.networks.discriminator import Discriminator
+from ml.networks.spec import network_specs
+from ml.run import Run
+from ml.state import TrainingState
+from ml.steps import choose_step
+from ml.train import train
+
+BATCH = 64
+WARM_UP_STEPS = 2
+
+
+class PillowImages(Dataset[Tensor]):
+    """The images as files would come: decoded by Pillow, then tensor, then normalised, one by one."""
+
+    def __init__(self, data: PackedDataset) -> None:
+        self.pictures = [Image.fromarray(image[0].numpy()) for image in data.images]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Tensor:
+        picture = self.pictures[index].resize(self.pictures[index].size, Image.Resampling.BILINEAR)
+        pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).float().div(255)
+        return pixels.reshape(1, picture.height, picture.width).sub(0.5).div(0.5)
+
+
+def plain(generator: nn.Module, discriminator: Discriminator) -> tuple[nn.Module, nn.Module]:
+    """The same layers in a row, as the tutorial has them: without classes and without a memory layout."""
+    generator, discriminator = copy.deepcopy(generator), copy.deepcopy(discriminator)
+    judge: list[nn.Module] = [discriminator.features.get_submodule("body"), nn.Flatten()]
+    if isinstance(generator, DcganGenerator):
+        maker = [generator.start, nn.Unflatten(1, generator.start_shape), generator.body]
+    else:
+        maker = [generator.get_submodule("body"), nn.Unflatten(1, (1, 32, 32))]
+        judge.insert(0, nn.Flatten())
+    return nn.Sequential(*maker), nn.Sequential(*judge, discriminator.head.score, nn.Flatten(0))
+
+
+def endless(loader: DataLoader[Tensor]) -> Iterator[Tensor]:
+    while True:
+        yield from loader
+
+
+def tutorial_loop(
+    generator: nn.Module, discriminator: nn.Module, data: PackedDataset, latent_size: int
+) -> Callable[[], None]:
+    """One step of the tutorial's loop, as a function to call again and again."""
+    batches = endless(DataLoader(PillowImages(data), batch_size=BATCH, shuffle=True, drop_last=True))
+    optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    optimizer_g = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    loss = nn.BCELoss()
+
+    def step() -> None:
+        real = next(batches)
+        ones, zeros = torch.ones(len(real)), torch.zeros(len(real))
+        discriminator.zero_grad()
+        torch.autograd.backward(loss(torch.sigmoid(discriminator(real)), ones))
+        fake = generator(torch.randn(len(real), latent_size))
+        torch.autograd.backward(loss(torch.sigmoid(discriminator(fake.detach())), zeros))
+        optimizer_d.step()
+        generator.zero_grad()
+        torch.autograd.backward(loss(torch.sigmoid(discriminator(fake)), ones))
+        optimizer_g.step()
+
+    return step
+
+
+def our_loop(state: TrainingState, data: PackedDataset, config: GanConfig) -> Callable[[], None]:
+    """One step of ours, data included."""
+    take_step = choose_step(config)
+
+    def step() -> None:
+        picked = state.sampler.next_batch(BATCH)
+        take_step(state, data.images[picked].float().div_(127.5).sub_(1.0), None)
+
+    return step
+
+
+def images_per_second(step: Callable[[], None], steps: int) -> float:
+    started = time.process_time()
+    for _ in range(steps):
+        step()
+    return steps * BATCH / (time.process_time() - started)
+
+
+def compare(recipe: str, settings: dict[str, object], *, steps: int, pairs: int) -> dict[str, object]:
+    """Ratios of ours to the tutorial's loop for the networks of a recipe, in both number formats."""
+    data = load_builtin("digits")
+    base = {"batch_size": BATCH, "augment_probability": 0.0, "conditional": "no", **settings}
+    config = parse_config(recipe, base)
+    if not isinstance(config, GanConfig):
+        raise TypeError(f"{recipe} has no discriminator")
+    specs = network_specs(config, px=32, image_channels=1, classes=0)
+    if specs.discriminator is None:
+        raise TypeError(f"{recipe} has no discriminator")
+    torch.manual_seed(0)
+    generator, discriminator = build_generator(specs.generator), build_discriminator(specs.discriminator)
+    sides = {"tutorial": tutorial_loop(*plain(generator, discriminator), data, config.latent_size)}
+    for precision in ("fp32", "bf16"):
+        state = TrainingState.around(
+            config,
+            copy.deepcopy(generator),
+            copy.deepcopy(discriminator),
+            image_count=len(data.images),
+            device=torch.device("cpu"),
+        )
+        state.precision = "bf16" if precision == "bf16" else "fp32"
+        sides[precision] = our_loop(state, data, config)
+    for step in sides.values():
+        images_per_second(step, WARM_UP_STEPS)
+    rates: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(pairs):
+        for side, step in sides.items():
+            rates[side].append(images_per_second(step, steps))
+    medians = {side: statistics.median(values) for side, values in rates.items()}
+    ratios = {
+        precision: statistics.median(
+            ours / theirs for ours, theirs in zip(rates[precision], rates["tutorial"], strict=True)
+        )
+        for precision in ("fp32", "bf16")
+    }
+    return {"images_per_cpu_second": medians, "ratio_to_tutorial": ratios}
+
+
+def loop_overhead(*, seconds: float, out: Path) -> float:
+    """Share of a run's processor time spent outside its steps: progress, health and stop checks."""
+    data = load_builtin("digits")
+    config = parse_config(
+        "dcgan", {"kimg": 1000.0, "batch_size": BATCH, "grid_seconds": 0.0, "conditional": "no"}
+    )
+    spent = 0.0
+    began = time.process_time()
+
+    def watched(*args: object, **kwargs: object) -> object:
+        nonlocal spent
+        started = time.process_time()
+        statistics_of_step = original(*args, **kwargs)
+        spent += time.process_time() - started
+        return statistics_of_step
+
+    original = Run.step
+    first: list[float] = []
+
+    def should_stop() -> Stop | None:
+        if not first:
+            first.append(time.process_time())
+        return Stop.ABORT if time.process_time() - began > seconds else None
+
+    Run.step = watched  # type: ignore[method-assign, assignment]  # timed from outside
+    try:
+        train(data, config, recipe="dcgan", out=out, hooks=Hooks(should_stop=should_stop))
+    finally:
+        Run.step = original  # type: ignore[method-assign]  # put back
+    return 1 - spent / (time.process_time() - first[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=10, help="steps of one measurement")
+    parser.add_argument("--pairs", type=int, default=5, help="measurements of each side")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/train_speed.json"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    results: dict[str, object] = {"torch": torch.__version__, "batch": BATCH, "threads": 1}
+    channels: dict[str, object] = {"generator_channels": 32, "discriminator_channels": 32}
+    for name, recipe, settings, factor in (
+        ("dcgan-32", "dcgan", channels, 1),
+        ("mlp-32", "mlp-gan", {}, 5),
+    ):
+        results[name] = compare(recipe, settings, steps=arguments.steps * factor, pairs=arguments.pairs)
+        print(name, json.dumps(results[name], indent=1))
+    with tempfile.TemporaryDirectory(prefix="train-speed-") as scratch:
+        results["loop_overhead"] = loop_overhead(seconds=10.0, out=Path(scratch))
+    print("loop_overhead", results["loop_overhead"])
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
