@@ -8,7 +8,8 @@ class StudioConfig(AppConfig):
 
     def ready(self) -> None:
         from aigc_platform.jobs.kinds import register
-        from aigc_platform.studio.kinds import GenerationKind, TrainingKind
+        from aigc_platform.studio.kinds import EvaluationKind, GenerationKind, TrainingKind
 
         register(TrainingKind())
         register(GenerationKind())
+        register(EvaluationKind())

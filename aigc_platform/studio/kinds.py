@@ -1,4 +1,4 @@
-"""The job kinds `training` and `generation`."""
+"""The job kinds `training`, `generation` and `evaluation`."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -10,7 +10,7 @@ from aigc_platform.jobs.kinds import InputFile, JobKind, JsonObject, RunnerInput
 from aigc_platform.jobs.models import Artifact, Job
 from aigc_platform.registry.models import ModelVersion
 from aigc_platform.registry.services import Publication, publish_version
-from aigc_platform.studio.specs import GenerationSpec, TrainingSpec
+from aigc_platform.studio.specs import EvaluationSpec, GenerationSpec, TrainingSpec
 
 CODE_VERSION = version("aigc-platform")
 
@@ -24,8 +24,7 @@ class TrainingKind(JobKind):
 
     def prepare(self, job: Job) -> RunnerJob:
         spec = TrainingSpec.model_validate(job.spec)
-        rows = DatasetVersion.objects.select_related("data", "manifest", "dataset")
-        dataset_version = rows.get(pk=spec.dataset_version)
+        dataset_version = _dataset_version(spec.dataset_version)
         return RunnerJob(
             spec=spec.model_dump(mode="json", include={"recipe", "config"}),
             inputs=(packed_input(dataset_version),),
@@ -58,8 +57,7 @@ class GenerationKind(JobKind):
 
     def prepare(self, job: Job) -> RunnerJob:
         spec = GenerationSpec.model_validate(job.spec)
-        rows = ModelVersion.objects.select_related("model", "weights", "network")
-        model_version = rows.get(pk=spec.model_version)
+        model_version = _model_version(spec.model_version)
         return RunnerJob(
             spec=spec.model_dump(mode="json", exclude={"kind", "model", "model_version"}),
             inputs=(_snapshot_input(model_version),),
@@ -75,9 +73,45 @@ class GenerationKind(JobKind):
         return {"model": spec.model, "seed": spec.seed, "count": result["count"], "files": len(artifacts)}
 
 
+class EvaluationKind(JobKind):
+    name = "evaluation"
+    resource = "evaluations"
+    # Figures are computed on the processor: a device would wait for them.
+    queue = "cpu.io"
+    spec_type = EvaluationSpec
+
+    def prepare(self, job: Job) -> RunnerJob:
+        spec = EvaluationSpec.model_validate(job.spec)
+        model_version = _model_version(spec.model_version)
+        dataset_version = _dataset_version(spec.dataset_version)
+        return RunnerJob(
+            spec=spec.model_dump(mode="json", include={"n", "seed", "truncation"}),
+            inputs=(_snapshot_input(model_version), packed_input(dataset_version)),
+            provenance={
+                "creator_tool": f"aigc-platform {CODE_VERSION}",
+                "model_version": str(model_version),
+                "model_sha256": model_version.weights.sha256,
+                "dataset": dataset_version.dataset.name,
+                "dataset_version": str(dataset_version.pk),
+            },
+        )
+
+    def complete(self, job: Job, artifacts: Sequence[Artifact], result: JsonObject) -> JsonObject:  # noqa: ARG002 - no rows to write
+        spec = EvaluationSpec.model_validate(job.spec)
+        return {"model": spec.model, "dataset": str(spec.dataset), **result}
+
+
 def generation_group_key(model_version_id: UUID) -> str:
     """Generations of one model version may share forward passes: promise R2 makes that invisible."""
     return f"generation:{model_version_id}"
+
+
+def _model_version(pk: UUID) -> ModelVersion:
+    return ModelVersion.objects.select_related("model", "weights", "network").get(pk=pk)
+
+
+def _dataset_version(pk: UUID) -> DatasetVersion:
+    return DatasetVersion.objects.select_related("data", "manifest", "dataset").get(pk=pk)
 
 
 def _snapshot_input(model_version: ModelVersion) -> RunnerInput:

@@ -1,4 +1,4 @@
-"""Trainings and generations as users ask for them, and the recipes there are."""
+"""Trainings, generations and evaluations as users ask for them, and the recipes there are."""
 
 from typing import Any
 from uuid import UUID
@@ -11,8 +11,8 @@ from rest_framework.request import Request
 from aigc_platform.api.serializers import NumberField, PageSerializer, TextField, WholeNumberField
 from aigc_platform.jobs.services import Submission
 from aigc_platform.jobs.submissions import SUBMISSION_FIELDS, SubmissionSerializer, keyed_submission
-from aigc_platform.studio.services import NewGeneration, NewTraining
-from aigc_platform.studio.specs import LARGEST_TRUNCATION
+from aigc_platform.studio.services import NewEvaluation, NewGeneration, NewTraining
+from aigc_platform.studio.specs import LARGEST_EVALUATION, LARGEST_TRUNCATION, SMALLEST_EVALUATION
 from ml.catalog import DEFAULT_RECIPE, LARGEST_SEED
 
 _MODEL_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}\Z"
@@ -40,7 +40,13 @@ class _CountField(WholeNumberField):
 
 @extend_schema_field({"type": "number", "exclusiveMinimum": 0, "maximum": LARGEST_TRUNCATION, "default": 1.0})
 class _TruncationField(NumberField):
-    pass
+    """Above 0, at most 2."""
+
+    def to_internal_value(self, data: Any) -> float:
+        value: float = super().to_internal_value(data)
+        if value <= 0:
+            raise serializers.ValidationError("This must be above 0.", code="field.range")
+        return value
 
 
 @extend_schema_serializer(component_name="Training")
@@ -101,15 +107,46 @@ class GenerationRequestSerializer(_JobRequestSerializer):
     format = serializers.ChoiceField(choices=["png"], default="png")
     delivery = serializers.ChoiceField(choices=["files", "archive"], default="files")
 
-    def validate_truncation(self, value: float) -> float:
-        if value <= 0:
-            raise serializers.ValidationError("This must be above 0.", code="field.range")
-        return value
-
     def wish(self) -> NewGeneration:
         wishes = self.wishes()
         del wishes["kind"]
         return NewGeneration(**wishes)
+
+
+@extend_schema_serializer(component_name="Evaluation")
+class EvaluationRequestSerializer(_JobRequestSerializer):
+    """Which model version to measure, and against what."""
+
+    model = TextField(
+        max_length=130, help_text="name (its latest version), name:3, name:alias or a version's id."
+    )
+    dataset = TextField(
+        max_length=100,
+        default=None,
+        allow_null=True,
+        help_text="Id of a data set that is ready; null takes the data the version was trained on.",
+    )
+    n = WholeNumberField(
+        min_value=SMALLEST_EVALUATION,
+        max_value=LARGEST_EVALUATION,
+        default=None,
+        allow_null=True,
+        help_text="Samples, and real images on each side; null takes as many as are held out, at most 10,000.",
+    )
+    seed = WholeNumberField(
+        min_value=0,
+        max_value=LARGEST_SEED,
+        default=0,
+        help_text="Of the samples and every random choice. Leave it, and figures of versions compare.",
+    )
+    truncation = _TruncationField(
+        max_value=LARGEST_TRUNCATION,
+        default=1.0,
+        help_text="Scale of the noise: below 1 is less varied and more typical.",
+    )
+
+    def wish(self) -> NewEvaluation:
+        return NewEvaluation(**self.wishes())
 
 
 class RecipeNeedsSerializer(serializers.Serializer[Any]):

@@ -1,4 +1,4 @@
-"""Writes: submit trainings and generations, checked against the rows of other apps."""
+"""Writes: submit trainings, generations and evaluations, checked against the rows of other apps."""
 
 import secrets
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from aigc_platform.registry.models import ModelVersion
 from aigc_platform.registry.selectors import resolve_version
 from aigc_platform.studio.exceptions import RecipeNotFoundError
 from aigc_platform.studio.kinds import generation_group_key
-from aigc_platform.studio.specs import GenerationSpec, TrainingSpec
+from aigc_platform.studio.specs import EvaluationSpec, GenerationSpec, TrainingSpec
 from ml.catalog import LARGEST_SEED, RecipeConfig, UnknownRecipeError, check_dataset, parse_config
 
 
@@ -49,6 +49,17 @@ class NewGeneration:
     delivery: Literal["files", "archive"] = "files"
 
 
+@dataclass(frozen=True)
+class NewEvaluation:
+    """What a user asks for. `dataset` None takes the version that the model was trained on."""
+
+    model: str
+    dataset: UUID | str | None = None
+    n: int | None = None
+    seed: int = 0
+    truncation: float = 1.0
+
+
 def submit_training(*, owner: User, new: NewTraining, submission: Submission) -> Job:
     """Check recipe, config and data set, and queue the training.
 
@@ -61,7 +72,7 @@ def submit_training(*, owner: User, new: NewTraining, submission: Submission) ->
         return replay
     errors: list[FieldProblem] = []
     config = _parse(new, errors)
-    version = _dataset_version(owner, new, errors)
+    version = _dataset_version(owner, new.dataset, errors)
     if config is None or version is None:
         raise InvalidInputError(errors[0].message, errors=errors)
     _check_fit(new.recipe, config, version)
@@ -85,10 +96,7 @@ def submit_generation(*, owner: User, new: NewGeneration, submission: Submission
     replay = _find_replay(owner, submission)
     if replay is not None:
         return replay
-    try:
-        version = resolve_version(owner, new.model)
-    except ModelNotFoundError as error:
-        raise _field_error("/model", error) from error
+    version = _model_version(owner, new.model)
     _check_generation(new, version)
     spec = GenerationSpec(
         model=str(version),
@@ -102,6 +110,61 @@ def submit_generation(*, owner: User, new: NewGeneration, submission: Submission
     )
     grouped = Submission(**(vars(submission) | {"group_key": generation_group_key(version.pk)}))
     return submit_job(owner=owner, kind="generation", spec=spec, submission=grouped)
+
+
+def submit_evaluation(*, owner: User, new: NewEvaluation, submission: Submission) -> Job:
+    """Check that model and data set belong together, and queue the evaluation.
+
+    Raises:
+        InvalidInputError: with a JSON pointer per field.
+        DatasetNotReadyError, DatasetRejectedError
+    """
+    replay = _find_replay(owner, submission)
+    if replay is not None:
+        return replay
+    model = _model_version(owner, new.model)
+    errors: list[FieldProblem] = []
+    if new.dataset is None:
+        # A version with its lineage: the rows of its data set stay as long as it does.
+        dataset: DatasetVersion | None = DatasetVersion.objects.get(pk=model.dataset_version_id)
+    else:
+        dataset = _dataset_version(owner, new.dataset, errors)
+    errors += [] if dataset is None else _mismatches(model, dataset)
+    if dataset is None or errors:
+        raise InvalidInputError(errors[0].message, errors=errors)
+    spec = EvaluationSpec(
+        model=str(model),
+        model_version=model.pk,
+        dataset=dataset.dataset_id,
+        dataset_version=dataset.pk,
+        dataset_manifest_sha256=dataset.manifest_sha256,
+        n=new.n,
+        seed=new.seed,
+        truncation=new.truncation,
+    )
+    return submit_job(owner=owner, kind="evaluation", spec=spec, submission=submission)
+
+
+def _model_version(owner: User, reference: str) -> ModelVersion:
+    try:
+        return resolve_version(owner, reference)
+    except ModelNotFoundError as error:
+        raise _field_error("/model", error) from error
+
+
+def _mismatches(model: ModelVersion, dataset: DatasetVersion) -> list[FieldProblem]:
+    """Why these two cannot be compared; whether enough images are held out, the worker alone can tell."""
+    problems = []
+    made, real = (
+        f"{thing.width}x{thing.height} px with {thing.channels} channels" for thing in (model, dataset)
+    )
+    if made != real:
+        message = f"{model} makes images of {made}; those of {dataset} are {real}."
+        problems.append(FieldProblem("/dataset", "evaluation.shape", message))
+    if model.classes and dataset.classes and model.classes != dataset.classes:
+        message = f"The classes of {model} are not those of {dataset}."
+        problems.append(FieldProblem("/dataset", "evaluation.classes", message))
+    return problems
 
 
 def _find_replay(owner: User, submission: Submission) -> Job | None:
@@ -121,11 +184,11 @@ def _parse(new: NewTraining, errors: list[FieldProblem]) -> RecipeConfig | None:
     return None
 
 
-def _dataset_version(owner: User, new: NewTraining, errors: list[FieldProblem]) -> DatasetVersion | None:
+def _dataset_version(owner: User, dataset: UUID | str, errors: list[FieldProblem]) -> DatasetVersion | None:
     try:
-        return trainable_version(owner, UUID(str(new.dataset)))
+        return trainable_version(owner, UUID(str(dataset)))
     except (DatasetNotFoundError, ValueError):
-        message = f"There is no data set {str(new.dataset)!r} of yours."
+        message = f"There is no data set {str(dataset)!r} of yours."
         errors.append(FieldProblem("/dataset", DatasetNotFoundError.code, message))
         return None
 

@@ -1,11 +1,13 @@
-"""What trainings and generations are asked to do. Every value is resolved: the spec alone says what will run."""
+"""What jobs of the studio are asked to do. Every value is resolved: the spec alone says what will run."""
 
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 LARGEST_TRUNCATION = 2.0
+SMALLEST_EVALUATION, LARGEST_EVALUATION = 50, 50_000
+"""Samples of an evaluation: fewer mean nothing, more tell nothing new."""
 
 
 class TrainingSpec(BaseModel):
@@ -48,3 +50,26 @@ class GenerationSpec(BaseModel):
     truncation: float = 1.0
     format: Literal["png"] = "png"
     delivery: Literal["files", "archive"] = "files"
+
+
+class EvaluationSpec(BaseModel):
+    """Figures of one model version against one version of a data set.
+
+    Attributes:
+        model: `name:number`, for people; model_version: the id that is meant.
+        dataset: the data set's id; dataset_version: the immutable version that is read.
+        n: samples, and real images on each side; None takes as many as the data set's own split holds out, at
+            most 10,000.
+        seed: of the samples and every random choice; the same for all by default, so that figures compare.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    model_version: UUID
+    dataset: UUID
+    dataset_version: UUID
+    dataset_manifest_sha256: str
+    n: int | None = Field(default=None, ge=SMALLEST_EVALUATION, le=LARGEST_EVALUATION)
+    seed: int = 0
+    truncation: float = 1.0

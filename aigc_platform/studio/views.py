@@ -1,4 +1,4 @@
-"""`/api/v1/recipes`, `/api/v1/trainings`, `/api/v1/generations`."""
+"""`/api/v1/recipes`, `/api/v1/trainings`, `/api/v1/generations`, `/api/v1/evaluations`."""
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -12,12 +12,13 @@ from aigc_platform.jobs.submissions import idempotency_parameter
 from aigc_platform.jobs.views import JobViewSet
 from aigc_platform.studio.selectors import describe_recipe, recipe_descriptions
 from aigc_platform.studio.serializers import (
+    EvaluationRequestSerializer,
     GenerationRequestSerializer,
     RecipePageSerializer,
     RecipeSerializer,
     TrainingRequestSerializer,
 )
-from aigc_platform.studio.services import submit_generation, submit_training
+from aigc_platform.studio.services import submit_evaluation, submit_generation, submit_training
 
 
 class TrainingViewSet(JobViewSet):
@@ -51,6 +52,24 @@ class GenerationViewSet(JobViewSet):
         body = GenerationRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         job = submit_generation(owner=caller(request), new=body.wish(), submission=body.submission(request))
+        return self.accepted(job.pk)
+
+
+class EvaluationViewSet(JobViewSet):
+    """The caller's evaluations."""
+
+    kind = "evaluation"
+
+    @extend_schema(
+        request=EvaluationRequestSerializer,
+        parameters=[idempotency_parameter],
+        responses={202: JobSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        """Queue the measuring of a model version; its output holds the figures, each beside its floor."""
+        body = EvaluationRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        job = submit_evaluation(owner=caller(request), new=body.wish(), submission=body.submission(request))
         return self.accepted(job.pk)
 
 

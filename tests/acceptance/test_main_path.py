@@ -1,4 +1,4 @@
-"""The whole way on real processes: import, train, publish, generate, download, check."""
+"""The whole way on real processes: import, train, publish, evaluate, generate, download, check."""
 
 import hashlib
 import io
@@ -14,7 +14,7 @@ from aigc_platform.jobs.states import JobStatus
 from aigc_platform.registry.selectors import resolve_version
 from aigc_platform.storage.object_store import get_object_store
 from ml.codecs.png import read_provenance
-from tests.factories.studio import generate, import_digits, train_tiny
+from tests.factories.studio import evaluate, generate, import_digits, train_tiny
 from tests.processes import PlatformProcesses, wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -59,6 +59,15 @@ def test_data_set_to_labelled_files(processes: PlatformProcesses, owner: User) -
     assert published.dataset_manifest_sha256 == version.manifest_sha256
     card = json.loads(download(Artifact.objects.get(job=training, role="card")))
     assert card["recipe"]["name"] == "mlp-gan"
+
+    evaluation = ended(evaluate(owner, "digits:1", n=100))
+    assert evaluation.status == JobStatus.SUCCEEDED, evaluation.error
+    assert evaluation.output is not None
+    distance = evaluation.output["figures"]["frechet_distance"]
+    assert distance["value"] > distance["floor"] > 0
+    report = json.loads(download(Artifact.objects.get(job=evaluation, role="report")))
+    assert report["subject"]["sha256"] == published.weights.sha256
+    assert report["provenance"]["dataset_manifest_sha256"] == version.manifest_sha256
 
     files = ended(generate(owner, "digits:1", count=20, seed=7))
     archive = ended(generate(owner, "digits", count=20, seed=7, delivery="archive"))

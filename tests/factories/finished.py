@@ -1,4 +1,4 @@
-"""Data sets, trainings and generations that have ended, with real rows and real objects but no runner.
+"""Data sets, trainings, generations and evaluations that have ended, with real rows and real objects but no runner.
 
 The jobs go through claim and finish as a worker's do; only the files are made here, small ones.
 """
@@ -21,7 +21,14 @@ from aigc_platform.jobs.states import StatusReason
 from aigc_platform.registry.models import ModelVersion
 from aigc_platform.storage import keys
 from aigc_platform.storage.object_store import get_object_store
-from aigc_platform.studio.services import NewGeneration, NewTraining, submit_generation, submit_training
+from aigc_platform.studio.services import (
+    NewEvaluation,
+    NewGeneration,
+    NewTraining,
+    submit_evaluation,
+    submit_generation,
+    submit_training,
+)
 
 CLASSES = [str(digit) for digit in range(10)]
 IMAGE = {"width": 32, "height": 32, "channels": 1}
@@ -146,6 +153,17 @@ def finish_generation(job: Job) -> Job:
     ]
     files.append(File("grid", 0, b"\x89PNG grid", "grid.png", "image/png"))
     return succeed(job, files, {"count": job.spec["count"]})
+
+
+def queued_evaluation(owner: User, model: str, **wishes: Any) -> Job:
+    return submit_evaluation(owner=owner, new=NewEvaluation(model=model, **wishes), submission=Submission())
+
+
+def finish_evaluation(job: Job) -> Job:
+    figure = {"value": 1.5, "floor": 0.5, "better": "lower", "uncertainty": None, "n": 100}
+    result = {"n": 100, "seed": job.spec["seed"], "figures": {"frechet_distance": figure}, "warnings": []}
+    report = File("report", 0, b"{}", "evaluation.json", "application/json")
+    return succeed(job, [report], result)
 
 
 def _store(taken: Claim, file: File) -> StoredFile:

@@ -7,7 +7,14 @@ from aigc_platform.datasets.models import Dataset
 from aigc_platform.datasets.services import NewDataset, create_builtin_dataset
 from aigc_platform.jobs.models import Job
 from aigc_platform.jobs.services import Submission
-from aigc_platform.studio.services import NewGeneration, NewTraining, submit_generation, submit_training
+from aigc_platform.studio.services import (
+    NewEvaluation,
+    NewGeneration,
+    NewTraining,
+    submit_evaluation,
+    submit_generation,
+    submit_training,
+)
 
 TINY_MLP = {
     "generator_widths": [16, 16],
@@ -29,3 +36,7 @@ def train_tiny(owner: User, dataset: Dataset, *, model: str | None = None, **con
 
 def generate(owner: User, model: str, **wishes: Any) -> Job:
     return submit_generation(owner=owner, new=NewGeneration(model=model, **wishes), submission=Submission())
+
+
+def evaluate(owner: User, model: str, **wishes: Any) -> Job:
+    return submit_evaluation(owner=owner, new=NewEvaluation(model=model, **wishes), submission=Submission())

@@ -12,7 +12,13 @@ from aigc_platform.accounts.models import ApiToken, User
 from aigc_platform.accounts.services import create_token
 from aigc_platform.datasets.models import Dataset
 from aigc_platform.jobs.models import Artifact, Job
-from tests.factories.finished import finish_generation, published_model, queued_generation
+from tests.factories.finished import (
+    finish_evaluation,
+    finish_generation,
+    published_model,
+    queued_evaluation,
+    queued_generation,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -54,6 +60,7 @@ def owned_address(user: User) -> dict[str, str]:
         "tokens": str(ApiToken.objects.filter(owner=user).first().pk),  # type: ignore[union-attr]  # made by client
         "jobs": str(generation.pk),
         "generations": str(generation.pk),
+        "evaluations": str(finish_evaluation(queued_evaluation(user, "digits")).pk),
         "trainings": str(Job.objects.get(kind="training").pk),
         "artifacts": str(Artifact.objects.filter(job=generation)[0].pk),
         "datasets": str(Dataset.objects.get().pk),
@@ -75,7 +82,7 @@ def test_the_map_is_what_we_think() -> None:
     collections = {path.split("/")[2] for path in ROUTES if path.startswith("api/v1/")}
     assert collections >= {
         "tokens", "jobs", "artifacts", "workers", "queues", "datasets", "models", "recipes", "trainings",
-        "generations",
+        "generations", "evaluations",
     }  # fmt: skip
     assert len(OWNED) > 25
     assert set(ROUTES) >= PUBLIC | SHARED

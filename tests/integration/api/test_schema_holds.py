@@ -14,8 +14,10 @@ from aigc_platform.jobs.fleet import register_worker
 from aigc_platform.jobs.models import Artifact, Job
 from tests.factories.finished import (
     fail,
+    finish_evaluation,
     finish_generation,
     published_model,
+    queued_evaluation,
     queued_generation,
     queued_training,
     ready_dataset,
@@ -62,6 +64,7 @@ def address(user: User, client: APIClient) -> dict[str, str]:
         "tokens": ApiToken.objects.filter(owner=user)[0].pk,
         "jobs": claim.job.pk,
         "generations": generation.pk,
+        "evaluations": finish_evaluation(queued_evaluation(user, "digits")).pk,
         "trainings": Job.objects.filter(kind="training", status="succeeded")[0].pk,
         "artifacts": Artifact.objects.filter(job=generation)[0].pk,
         "datasets": Dataset.objects.filter(status="ready")[0].pk,
@@ -106,6 +109,7 @@ def test_every_creation_and_action_answers_as_described(client: APIClient, user:
     post("/api/v1/datasets", body={"name": "x", "builtin": "digits"})
     post("/api/v1/datasets/{id}/complete", dataset, {"sha256": "0" * 64, "size": 1})
     post("/api/v1/generations", body={"model": "digits", "count": 1})
+    post("/api/v1/evaluations", body={"model": "digits"})
     training = post("/api/v1/trainings", body={"dataset": dataset})
     for action in ("pause", "resume", "cancel", "retry"):
         post(f"/api/v1/trainings/{{id}}/{action}", training["id"])
