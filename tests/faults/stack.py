@@ -53,7 +53,7 @@ class FaultStack(PlatformProcesses):
 
     def __init__(self, folder: Path, **environment: str) -> None:
         super().__init__(folder)
-        self._environment = _SETTINGS | environment
+        self._environment = _SETTINGS | {"FAILPOINT_FOLDER": str(folder)} | environment
         self.owner: User = make_user()
         self._workers: list[subprocess.Popen[bytes]] = []
 
@@ -74,6 +74,14 @@ class FaultStack(PlatformProcesses):
             self.start_worker()
         wait_for(lambda: len(ready_workers()) >= count, seconds=60, what=f"{count} ready workers")
         return self._workers[:count]
+
+    def stop_workers(self) -> None:
+        """End all workers in order; their jobs go back to the queue."""
+        for worker in self._workers:
+            worker.terminate()
+        for worker in self._workers:
+            worker.wait(30)
+        self._workers.clear()
 
     def holder_of(self, job: Job) -> subprocess.Popen[bytes]:
         """Return the worker (its parent process) that holds the job."""
@@ -99,6 +107,12 @@ class FaultStack(PlatformProcesses):
         """Queue a probe job that notes its steps."""
         content = ProbeSpec(ledger=str(self.folder / "ledger"), **spec)
         return submit_job(owner=self.owner, kind=kind, spec=content, submission=options)
+
+    def let_die_at(self, place: str) -> Path:
+        """Let the next process that reaches the failpoint die there; the returned file is gone when it has."""
+        request = self.folder / place
+        request.touch()
+        return request
 
     def steps(self, job: Job) -> list[Step]:
         """Return every step that any attempt of the job has executed, in order of time."""

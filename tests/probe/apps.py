@@ -9,6 +9,16 @@ from django.apps import AppConfig
 
 from aigc_platform.common import failpoints
 
+FAILPOINTS = (
+    "job.claimed",
+    "checkpoint.uploading",
+    "checkpoint.uploaded",
+    "checkpoint.committed",
+    "results.uploaded",
+    "results.published",
+    "rings.published",
+)
+
 
 class ProbeConfig(AppConfig):
     name = "tests.probe"
@@ -17,18 +27,19 @@ class ProbeConfig(AppConfig):
     def ready(self) -> None:
         import tests.probe.kinds  # noqa: F401 — registers them
 
-        if armed := os.environ.get("FAILPOINT"):
-            place, _, marker = armed.partition("=")
-            failpoints.arm(place, _die_once(Path(marker)))
+        folder = os.environ.get("FAILPOINT_FOLDER")
+        if folder:
+            for place in FAILPOINTS:
+                failpoints.arm(place, _die_if_asked(Path(folder) / place))
 
 
-def _die_once(marker: Path) -> Callable[[], None]:
-    """Kill this process the first time; the file remembers it for the process that comes after."""
+def _die_if_asked(request: Path) -> Callable[[], None]:
+    """Kill this process if a file asks for it; the file is gone then, so that the next process lives."""
 
     def die() -> None:
         try:
-            marker.touch(exist_ok=False)
-        except FileExistsError:
+            request.unlink()
+        except FileNotFoundError:
             return
         os.kill(os.getpid(), signal.SIGKILL)
 
