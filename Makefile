@@ -6,6 +6,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 DATASET ?= digits
+# Two processes, each with servers of its own; a file's tests stay together.
+IN_PARALLEL := -n 2 --dist loadfile
 
 .PHONY: help up demo test lint format type imports migrations unit integration acceptance schema bench-train clean
 
@@ -24,7 +26,7 @@ test: $(READY) ## everything that must hold before a commit
 	$(PYTHON) -m mypy
 	$(VENV)/bin/lint-imports
 	$(MAKE) --no-print-directory migrations
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest $(IN_PARALLEL)
 
 lint: $(READY) ## ruff: rules and format
 	$(PYTHON) -m ruff check
@@ -57,6 +59,9 @@ acceptance: $(READY) ## tests of the whole running platform
 
 bench-train: $(READY) ## images a second while training, ours beside the usual tutorial loop
 	$(PYTHON) benchmarks/train_speed.py
+
+bench-main: $(READY) ## figures of the main path, over HTTP: memory, submit, first step, overhead, images
+	$(PYTHON) benchmarks/main_path.py
 
 clean: ## delete the environment, caches and the demo's data; data of `make up` stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis var/demo *.egg-info
