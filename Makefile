@@ -9,7 +9,7 @@ DATASET ?= digits
 # Two processes, each with servers of its own; a file's tests stay together.
 IN_PARALLEL := -n 2 --dist loadfile
 
-.PHONY: help up demo test lint format type imports migrations unit integration acceptance schema bench-train clean
+.PHONY: help up demo test lint format type imports migrations unit integration acceptance schema bench-train bench-main clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
