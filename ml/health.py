@@ -67,6 +67,7 @@ class Health:
 
     config: RecipeConfig
     hooks: Hooks
+    _told_of_steepness: bool = False
 
     def is_due(self, state: TrainingState) -> bool:
         """Whether a check comes after the step just made."""
@@ -158,11 +159,15 @@ class Health:
         return Finding(Verdict.OK)
 
     def _tell(self, state: TrainingState, finding: Finding) -> None:
-        """One event for every intervention; of warnings only the first in a row."""
+        """One event for every intervention; of warnings only the first in a row, of steep gradients the first."""
         health = state.health
         in_a_row = {"collapse": health.collapsed, "saturation": health.saturated}.get(finding.code, 0)
         if finding.verdict is Verdict.WARN and in_a_row > CHECKS_BEFORE_WARNING:
             return
+        if finding.code == "steep_gradient":
+            if self._told_of_steepness:
+                return
+            self._told_of_steepness = True
         self.hooks.on_event(
             f"health_{finding.verdict.value}",
             {

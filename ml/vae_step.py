@@ -84,7 +84,8 @@ def vae_step(
     reconstruction = squared_error(images, real_images, deviation=config.pixel_deviation).mean()
     divergence = gaussian_divergence(mean, log_variance).mean()
     loss = reconstruction + config.kl_weight * divergence
-    torch.autograd.backward(loss)
+    # Adam does not feel the scale; gradients of a size like other recipes' keep the health checks meaningful.
+    torch.autograd.backward(loss / real_images[0].numel())
     for optimizer in learners:
         optimizer.step()
     state.images_seen += count
