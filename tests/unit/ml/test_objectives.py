@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ml.catalog import parse_config
+from ml.catalog import GanConfig, parse_config
 from ml.objectives.choose import choose_objective
 from ml.objectives.hinge import Hinge
 from ml.objectives.least_squares import LeastSquares
@@ -143,5 +143,11 @@ def test_clipping_bounds_every_parameter() -> None:
 
 
 def test_config_chooses_the_objective() -> None:
-    assert isinstance(choose_objective(parse_config("dcgan", {"objective": "saturating"})), Saturating)
-    assert isinstance(choose_objective(parse_config("dcgan", {})), NonSaturating)
+    assert isinstance(choose_objective(gan_config(objective="saturating")), Saturating)
+    assert isinstance(choose_objective(gan_config()), NonSaturating)
+
+
+def gan_config(**settings: object) -> GanConfig:
+    config = parse_config("dcgan", settings)
+    assert isinstance(config, GanConfig)
+    return config
