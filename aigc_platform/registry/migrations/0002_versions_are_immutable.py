@@ -1,6 +1,6 @@
-"""The card's text beside its file; and a version never changes: its lineage must stay what it was."""
+"""A version never changes: its lineage must stay what it was."""
 
-from django.db import migrations, models
+from django.db import migrations
 
 FORWARD = """
 CREATE FUNCTION registry_refuse_version_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -20,11 +20,4 @@ DROP FUNCTION registry_refuse_version_change();
 
 class Migration(migrations.Migration):
     dependencies = [("registry", "0001_initial")]
-    operations = [
-        migrations.AddField(
-            model_name="modelversion",
-            name="card_content",
-            field=models.JSONField(default=dict),
-        ),
-        migrations.RunSQL(FORWARD, BACKWARD),
-    ]
+    operations = [migrations.RunSQL(FORWARD, BACKWARD)]
