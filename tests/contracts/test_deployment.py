@@ -21,6 +21,8 @@ BASE = {
 
 def run(arguments: list[str], variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if name not in variable_names()}
+    # Set while a browser test drives Playwright, whose event loop Django would mistake for its own.
+    inherited.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
     return subprocess.run(
         [sys.executable, *arguments],
         env={**inherited, **BASE, **variables},

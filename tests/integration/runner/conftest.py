@@ -35,3 +35,18 @@ def snapshot(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert result.snapshot is not None
     return result.snapshot
+
+
+@pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """900 images of 8 px in the classes of the snapshot: enough to hold some 90 out."""
+    random = torch.Generator().manual_seed(1)
+    dataset = PackedDataset.create(
+        name="many",
+        images=torch.randint(0, 256, (900, 1, 8, 8), dtype=torch.uint8, generator=random),
+        labels=torch.arange(900) % 3,
+        classes=["cat", "dog", "3"],
+    )
+    folder = tmp_path_factory.mktemp("many")
+    dataset.save(folder)
+    return folder

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from ml.checkpoint import load_snapshot
-from ml.data.packed import PackedDataset
 from ml.files import sha256_of_file
 from ml.metrics.report import EvaluationReport
 from tests.integration.runner.driver import Runner, item, of_kind, only
@@ -25,21 +23,6 @@ from workers.runner.protocol import (
 )
 
 PROVENANCE = {"model_version": "pets:3", "dataset": "tiny"}
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """900 images of 8 px in the classes of the snapshot: enough to hold some 90 out."""
-    random = torch.Generator().manual_seed(1)
-    dataset = PackedDataset.create(
-        name="many",
-        images=torch.randint(0, 256, (900, 1, 8, 8), dtype=torch.uint8, generator=random),
-        labels=torch.arange(900) % 3,
-        classes=["cat", "dog", "3"],
-    )
-    folder = tmp_path_factory.mktemp("many")
-    dataset.save(folder)
-    return folder
 
 
 def job(tmp_path: Path, snapshot: Path, dataset: Path, **spec: Any) -> JobItem:

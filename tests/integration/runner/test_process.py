@@ -214,12 +214,15 @@ atexit.register(write)
 
 
 @pytest.mark.parametrize("kind", sorted(HANDLERS))
-def test_it_loads_nothing_of_the_platform(kind: str, packed: Path, snapshot: Path, tmp_path: Path) -> None:
+def test_it_loads_nothing_of_the_platform(
+    kind: str, packed: Path, many: Path, snapshot: Path, tmp_path: Path
+) -> None:
     """After real work: no Django, no broker, no store, no database client, and no code that uses them."""
     jobs = {
         "training": item(tmp_path, training_spec(TINY_CONFIG), inputs={"dataset": packed}),
         "generation": item(tmp_path, {"count": 3, "seed": 1}, inputs={"snapshot": snapshot}),
         "dataset_import": item(tmp_path, {"source": {"builtin": "digits"}, "name": "digits"}),
+        "evaluation": item(tmp_path, {"n": 60, "seed": 4}, inputs={"snapshot": snapshot, "dataset": many}),
     }
     with Runner(kind, tmp_path, environment=site_customisation(tmp_path, LIST_MODULES)) as runner:
         runner.start(jobs[kind])
