@@ -71,17 +71,22 @@ class Stack:
         content: dict[str, Any] = self.api.request(method, path, **arguments).raise_for_status().json()
         return content
 
-    def ended(self, path: str, *, seconds: float = 900) -> dict[str, Any]:
-        return self.until(path, lambda job: job["status"] in ENDS, seconds=seconds)
+    def ended(self, path: str, *, seconds: float = 900, pause: float = 0.05) -> dict[str, Any]:
+        return self.until(path, lambda job: job["status"] in ENDS, seconds=seconds, pause=pause)
 
     def until(
-        self, path: str, condition: Callable[[dict[str, Any]], bool], *, seconds: float = 120
+        self,
+        path: str,
+        condition: Callable[[dict[str, Any]], bool],
+        *,
+        seconds: float = 120,
+        pause: float = 0.05,
     ) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         while not condition(row := self.call("GET", path)):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{path} is still {row['status']} after {seconds:g} s")
-            time.sleep(0.05)
+            time.sleep(pause)
         return row
 
     def _await_ready(self, port: int) -> None:
@@ -129,7 +134,8 @@ def train_in_job(stack: Stack, dataset: str, model: str | None = None) -> tuple[
     job = stack.call("POST", "trainings", json={key: value for key, value in body.items() if value})
     stack.until(f"trainings/{job['id']}", lambda row: row["progress"]["current"] > 0)
     first_step = time.perf_counter() - started
-    stack.ended(f"trainings/{job['id']}")
+    # Asking twenty times a second would take a tenth of a core from the training.
+    stack.ended(f"trainings/{job['id']}", pause=2)
     artifacts = stack.call("GET", f"trainings/{job['id']}/artifacts")["results"]
     card = next(artifact for artifact in artifacts if artifact["role"] == "card")
     training = httpx.get(card["url"]).json()["training"]
