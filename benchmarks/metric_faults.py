@@ -1,7 +1,7 @@
 """Which fault moves which figure: real images with one known fault each, scored like samples.
 
-    python benchmarks/faults.py --dataset fashion-mnist
-    python benchmarks/faults.py --dataset digits
+    python benchmarks/metric_faults.py --dataset fashion-mnist
+    python benchmarks/metric_faults.py --dataset digits
 
 Some held-out images are what samples are compared with. As many others play the perfect generator and are then
 spoiled in one way at a time. Prints a Markdown table, a row as soon as it is measured.
