@@ -55,10 +55,20 @@ class FaultStack(PlatformProcesses):
         super().__init__(folder)
         self._environment = _SETTINGS | {"FAILPOINT_FOLDER": str(folder)} | environment
         self.owner: User = make_user()
+        self.engines: list[subprocess.Popen[bytes]] = []
         self._workers: list[subprocess.Popen[bytes]] = []
 
     def start_engine(self, **environment: str) -> subprocess.Popen[bytes]:
-        return super().start_engine(**(self._environment | environment))
+        engine = super().start_engine(**(self._environment | environment))
+        self.engines = [*(old for old in self.engines if old.poll() is None), engine]
+        return engine
+
+    def need_engines(self, count: int) -> list[subprocess.Popen[bytes]]:
+        """Return so many living engines, started only where earlier tests left fewer."""
+        self.engines = [engine for engine in self.engines if engine.poll() is None]
+        while len(self.engines) < count:
+            self.start_engine()
+        return self.engines
 
     def start_worker(
         self, queues: Sequence[str] = ALL_QUEUES, *, options: Sequence[str] = (), **environment: str
@@ -84,11 +94,16 @@ class FaultStack(PlatformProcesses):
         self._workers.clear()
 
     def holder_of(self, job: Job) -> subprocess.Popen[bytes]:
-        """Return the worker (its parent process) that holds the job."""
-        job.refresh_from_db()
-        assert job.lease_worker is not None, f"nobody holds {job}"
-        parent = psutil.Process(job.lease_worker.pid).ppid()
-        return next(worker for worker in self._workers if worker.pid == parent)
+        """Return the worker (its parent process) that holds the job, once somebody does."""
+
+        def found() -> subprocess.Popen[bytes] | None:
+            job.refresh_from_db()
+            if job.lease_worker is None:
+                return None
+            parent = psutil.Process(job.lease_worker.pid).ppid()
+            return next((worker for worker in self._workers if worker.pid == parent), None)
+
+        return wait_for(found, seconds=20, what=f"holder of {job}")
 
     def log_sizes(self) -> dict[Path, int]:
         return {path: path.stat().st_size for path in self.folder.glob("*.log")}
