@@ -121,7 +121,7 @@ class Publisher:
         stored: dict[str, dict[str, Any]] = {}
         for path in files:
             sha256 = hash_file(path)
-            key = keys.checkpoint_key(claim.job.pk, claim.fence, sha256, path.name)
+            key = keys.checkpoint_key(claim.job.pk, claim.fence, checkpoint.step, sha256, path.name)
             stored[path.name] = {"key": key, "sha256": sha256, "size": path.stat().st_size}
             failpoints.reach("checkpoint.uploading")
             self._put_part(key, path, sha256, abandoned)

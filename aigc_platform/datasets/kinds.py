@@ -36,6 +36,10 @@ class DatasetImportKind(JobKind):
         content["builtin_folder"] = str(settings.FASHION_MNIST_DIR)
         return RunnerJob(spec=content, inputs=_inputs(spec))
 
+    def in_use(self, job: Job) -> str | None:
+        version = DatasetVersion.objects.filter(import_job=job).select_related("dataset").first()
+        return None if version is None else f"The data set {version.dataset.name} is made of the job's files."
+
     def complete(self, job: Job, artifacts: Sequence[Artifact], result: JsonObject) -> JsonObject:
         spec = DatasetImportSpec.model_validate(job.spec)
         dataset = Dataset.objects.select_for_update().get(pk=spec.dataset)

@@ -1,4 +1,4 @@
-"""The engine process: relay and reaper loops, each in its own thread, any number of processes beside each other.
+"""The engine process: relay, reaper and sweeper, each in a thread of its own, and any number of such processes.
 
 A loop that fails logs and goes on: PostgreSQL or the broker may be away for a while and come back.
 """
@@ -14,8 +14,11 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 from aigc_platform.jobs import reaper, relay
+from aigc_platform.jobs.depth import count_queues
 from aigc_platform.jobs.fleet import bury_dead_workers
 from aigc_platform.jobs.outbox import OUTBOX_CHANNEL
+from aigc_platform.jobs.sweeping import sweep
+from aigc_platform.storage.object_store import get_object_store
 
 log = structlog.get_logger(__name__)
 
@@ -36,10 +39,11 @@ class Engine:
         self._grace = LeaseGrace(settings.LEASE_SECONDS)
 
     def run(self) -> None:
-        """Run until `stop`; returns when both loops have ended."""
+        """Run until `stop`; returns when all loops have ended."""
         loops = [
             threading.Thread(target=self._relay_loop, name="relay"),
             threading.Thread(target=self._reaper_loop, name="reaper"),
+            threading.Thread(target=self._sweeper_loop, name="sweeper"),
         ]
         for loop in loops:
             loop.start()
@@ -65,6 +69,15 @@ class Engine:
             self._stopping.wait(settings.REAPER_INTERVAL_SECONDS)
         connection.close()
 
+    def _sweeper_loop(self) -> None:
+        while not self._stopping.wait(settings.SWEEP_INTERVAL_SECONDS):
+            self._guarded(self._sweep_once)
+        connection.close()
+
+    def _sweep_once(self) -> None:
+        close_old_connections()
+        sweep(get_object_store())
+
     def _reap_once(self) -> None:
         close_old_connections()
         bury_dead_workers(actor=reaper.ACTOR)
@@ -72,6 +85,7 @@ class Engine:
         reaper.stop_overdue_jobs()
         reaper.ring_silent_queues()
         reaper.delete_old_outbox_rows()
+        count_queues()
         self._grace.note_contact()
         if self._grace.is_over():
             reaper.requeue_lost_jobs()

@@ -1,6 +1,11 @@
 """What can go wrong with a job, each with a stable code."""
 
-from aigc_platform.common.exceptions import ConflictError, InvalidInputError, NotFoundError
+from aigc_platform.common.exceptions import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    UnavailableError,
+)
 
 
 class InvalidTransitionError(ConflictError):
@@ -31,3 +36,15 @@ class NotResumableError(ConflictError):
     """This kind of job keeps no checkpoints, so it cannot be paused; cancel it and submit it again."""
 
     code = "job.not_resumable"
+
+
+class QueueFullError(UnavailableError):
+    """Too many jobs are waiting for workers of this kind; submit again later."""
+
+    code = "job.queue_full"
+
+
+class FilesInUseError(ConflictError):
+    """The job's files are still needed by something else."""
+
+    code = "job.files_in_use"

@@ -261,6 +261,10 @@ class Checkpoint(models.Model):
     def __str__(self) -> str:
         return f"checkpoint of {self.job_id} at {self.step}"
 
+    def object_keys(self) -> list[str]:
+        """Return the keys of its objects."""
+        return [facts["key"] for facts in self.files.values()]
+
 
 class Artifact(models.Model):
     """A stored output, visible to its owner. Rows appear in the transaction that ends the job (or as previews)."""

@@ -53,12 +53,16 @@ def progress_after(job: Job, seq: int = 0) -> QuerySet[JobEvent]:
 
 
 def artifacts_of(job: Job) -> QuerySet[Artifact]:
-    return Artifact.objects.filter(job=job).order_by("role", "index")
+    """Return the job's outputs, unless their deletion was asked for."""
+    shown = Artifact.objects.filter(job=job, job__deletion_requested_at__isnull=True)
+    return shown.order_by("role", "index")
 
 
 def good_checkpoints(job: Job) -> QuerySet[Checkpoint]:
     """Return the committed checkpoints that may be resumed from, newest first."""
-    return Checkpoint.objects.filter(job=job, is_corrupt=False).order_by("-fence", "-step")
+    return Checkpoint.objects.filter(job=job, is_corrupt=False, deleted_at__isnull=True).order_by(
+        "-fence", "-step"
+    )
 
 
 def live_workers() -> QuerySet[Worker]:

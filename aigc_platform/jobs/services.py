@@ -13,7 +13,9 @@ from django.db.models.functions import Now
 from pydantic import BaseModel
 
 from aigc_platform.accounts.models import User
+from aigc_platform.jobs.depth import refuse_if_full
 from aigc_platform.jobs.exceptions import (
+    FilesInUseError,
     IdempotencyMismatchError,
     InvalidTransitionError,
     JobNotFoundError,
@@ -79,6 +81,7 @@ def submit_job(*, owner: User, kind: str, spec: BaseModel, submission: Submissio
 
     Raises:
         IdempotencyMismatchError: the key was used with another body.
+        QueueFullError: `QUEUE_MAX_JOBS` wait already.
     """
     submission = submission or Submission()
     replay = find_replay(
@@ -86,6 +89,7 @@ def submit_job(*, owner: User, kind: str, spec: BaseModel, submission: Submissio
     )
     if replay is not None:
         return replay
+    refuse_if_full(get_kind(kind).queue)
     try:
         with transaction.atomic():
             return _insert_job(owner, kind, spec, submission)
@@ -236,6 +240,27 @@ def retry_job(job_id: UUID, *, actor_user: User, role: Literal["user", "admin"] 
             data={"retried_from": str(job.pk)},
         )
     return new
+
+
+def request_deletion(job_id: UUID) -> Job:
+    """Hide an ended job's files at once and have the engine delete their bytes. Idempotent.
+
+    The rows stay as a tombstone: what there was, its hashes, its history.
+
+    Raises:
+        InvalidTransitionError: the job has not ended yet.
+        FilesInUseError: something else still needs the files; the message says what.
+    """
+    with transaction.atomic():
+        job = _lock(job_id)
+        if not job.is_terminal:
+            raise InvalidTransitionError(f"The job is {job.status}; cancel it first, or wait until it ends.")
+        user = get_kind(job.kind).in_use(job)
+        if user is not None:
+            raise FilesInUseError(user)
+        Job.objects.filter(pk=job_id, deletion_requested_at__isnull=True).update(deletion_requested_at=Now())
+        job.refresh_from_db()
+        return job
 
 
 def _lock(job_id: UUID) -> Job:

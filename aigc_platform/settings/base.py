@@ -50,6 +50,9 @@ CHECKPOINT_SECONDS = ENV.checkpoint_seconds
 DATABASE_ANSWER_SECONDS = ENV.database_answer_seconds
 RECOVERY_DELAY_SECONDS = ENV.recovery_delay_seconds
 STALL_SECONDS = ENV.stall_seconds
+# How often the engine tidies the store, and how old an object without a row must be before it goes.
+SWEEP_INTERVAL_SECONDS = 60.0
+GARBAGE_SECONDS = 24 * 3600
 # How long a runner may take to stop before it is killed: without keeping its work, and with a last checkpoint.
 CANCEL_GRACE_SECONDS = 30.0
 CHECKPOINT_GRACE_SECONDS = 90.0

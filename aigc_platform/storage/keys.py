@@ -3,7 +3,7 @@
 uploads/<dataset>/<upload>                              what a client posted, not yet trusted
 datasets/<dataset version>/<sha256>.<suffix>            packed, immutable
 jobs/<job>/f<fence>/<role>-<index>-<sha256>.<suffix>    outputs of one attempt; a row makes them visible
-checkpoints/<job>/f<fence>/<sha256>-<name>              training states; they outlive their attempt
+checkpoints/<job>/f<fence>/<step>-<sha256>-<name>       training states; they outlive their attempt
 models/<model version>/<sha256>.<suffix>                published snapshots
 """
 
@@ -54,8 +54,10 @@ def job_prefix(job_id: UUID) -> str:
     return f"jobs/{_uuid(job_id)}/"
 
 
-def checkpoint_key(job_id: UUID, fence: int, sha256: str, name: str) -> str:
-    return f"{checkpoint_prefix(job_id)}f{_count(fence)}/{_sha256(sha256)}-{_match(_NAME, name, 'name')}"
+def checkpoint_key(job_id: UUID, fence: int, step: int, sha256: str, name: str) -> str:
+    """Return a key that no other checkpoint shares, even for equal bytes: each can be deleted by itself."""
+    file = f"{_count(step)}-{_sha256(sha256)}-{_match(_NAME, name, 'name')}"
+    return f"{checkpoint_prefix(job_id)}f{_count(fence)}/{file}"
 
 
 def checkpoint_prefix(job_id: UUID) -> str:

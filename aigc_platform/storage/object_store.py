@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -90,6 +90,9 @@ class ObjectStore(Protocol):
         Raises:
             ValueError: the prefix is not inside one id's folder.
         """
+
+    def abort_stale_uploads(self, older_than: timedelta) -> int:
+        """Give up uploads in parts that were begun this long ago and never ended; return how many."""
 
     def ping(self) -> None:
         """Return when the bucket answers."""

@@ -5,6 +5,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
@@ -159,6 +160,18 @@ class S3ObjectStore:
                 raise StorageError(f"The object store kept {len(refused)} objects below {prefix}.")
             count += len(page)
         return count
+
+    def abort_stale_uploads(self, older_than: timedelta) -> int:
+        oldest, aborted = datetime.now(UTC) - older_than, 0
+        with _storage_errors(self._bucket):
+            for page in self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket):
+                for upload in page.get("Uploads", []):
+                    if upload["Initiated"] < oldest:
+                        self._client.abort_multipart_upload(
+                            Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                        )
+                        aborted += 1
+        return aborted
 
     def ping(self) -> None:
         with _storage_errors(self._bucket):

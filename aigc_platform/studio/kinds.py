@@ -46,6 +46,10 @@ class TrainingKind(JobKind):
             output |= {"model": str(published), "model_version": str(published.pk)}
         return output
 
+    def in_use(self, job: Job) -> str | None:
+        published = ModelVersion.objects.filter(job=job).select_related("model").first()
+        return None if published is None else f"The model version {published} is made of the job's files."
+
 
 class GenerationKind(JobKind):
     name = "generation"

@@ -131,7 +131,7 @@ def stored_file(claim: Claim, index: int = 0, *, role: str = "image") -> StoredF
 def stored_checkpoint(claim: Claim, step: int, *, is_best: bool = False) -> StoredCheckpoint:
     """Describe an uploaded training state of this attempt."""
     sha256 = hashlib.sha256(f"{claim.fence}/{step}".encode()).hexdigest()
-    key = keys.checkpoint_key(claim.job.pk, claim.fence, sha256, "state.safetensors")
+    key = keys.checkpoint_key(claim.job.pk, claim.fence, step, sha256, "state.safetensors")
     return StoredCheckpoint(
         step=step,
         files={"state.safetensors": {"key": key, "sha256": sha256, "size": 10}},

@@ -13,7 +13,8 @@ from django.db.models.functions import Now
 from aigc_platform.accounts.models import User
 from aigc_platform.jobs import reaper
 from aigc_platform.jobs.claim import claim_jobs
-from aigc_platform.jobs.models import Job, Outbox, Worker
+from aigc_platform.jobs.depth import count_queues
+from aigc_platform.jobs.models import Job, Outbox, QueueDepth, Worker
 from aigc_platform.jobs.selectors import jobs_of
 from tests.factories.accounts import make_user
 from tests.factories.jobs import claim_new, let_lease_expire, make_worker, submit
@@ -67,6 +68,9 @@ class _Load:
             )
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
             cursor.execute("ANALYZE jobs_job, jobs_outbox, jobs_ownershare")
+        # As the engine does every ten seconds: what the submissions' limit is judged by.
+        QueueDepth.objects.all().delete()
+        count_queues()
 
 
 def _rows_read() -> int:

@@ -23,6 +23,7 @@ _STATUS = {
     "IdempotencyMismatchError": 422,
     "NotResumableError": 409,
     "QueueFullError": 503,
+    "FilesInUseError": 409,
 }
 
 

@@ -17,8 +17,8 @@ def test_layouts_are_stable_because_rows_point_at_them() -> None:
     assert keys.upload_key(JOB, OTHER) == f"uploads/{JOB}/{OTHER}"
     assert keys.dataset_key(JOB, SHA, "npy") == f"datasets/{JOB}/{SHA}.npy"
     assert keys.artifact_key(JOB, 3, "image", 12, SHA, "png") == f"jobs/{JOB}/f3/image-12-{SHA}.png"
-    assert keys.checkpoint_key(JOB, 3, SHA, "state.safetensors") == (
-        f"checkpoints/{JOB}/f3/{SHA}-state.safetensors"
+    assert keys.checkpoint_key(JOB, 3, 500, SHA, "state.safetensors") == (
+        f"checkpoints/{JOB}/f3/500-{SHA}-state.safetensors"
     )
     assert keys.model_version_key(JOB, SHA, "safetensors") == f"models/{JOB}/{SHA}.safetensors"
 
@@ -29,7 +29,7 @@ def test_layouts_are_stable_because_rows_point_at_them() -> None:
         lambda text: keys.artifact_key(JOB, 1, text, 0, SHA, "png"),
         lambda text: keys.artifact_key(JOB, 1, "image", 0, text, "png"),
         lambda text: keys.artifact_key(JOB, 1, "image", 0, SHA, text),
-        lambda text: keys.checkpoint_key(JOB, 1, SHA, text),
+        lambda text: keys.checkpoint_key(JOB, 1, 5, SHA, text),
         lambda text: keys.dataset_key(JOB, SHA, text),
     ],
 )
