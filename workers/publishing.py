@@ -15,7 +15,7 @@ from aigc_platform.common.exceptions import UnavailableError
 from aigc_platform.jobs.claim import Claim
 from aigc_platform.jobs.finishing import StoredCheckpoint, StoredFile
 from aigc_platform.storage import keys
-from aigc_platform.storage.object_store import ObjectStore
+from aigc_platform.storage.interface import ObjectStore
 from workers.runner.protocol import ArtifactReady, CheckpointReady
 from workers.workspace import Workspace
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 from aigc_platform.jobs.kinds import InputFile, RunnerInput
-from aigc_platform.storage.object_store import ObjectStore
+from aigc_platform.storage.interface import ObjectStore
 
 _CACHE_LIMIT_BYTES = 20 * 1024**3
 

@@ -24,8 +24,9 @@ from aigc_platform.datasets.specs import BuiltinSource, DatasetImportSpec, Uploa
 from aigc_platform.jobs.models import Job
 from aigc_platform.jobs.services import Submission, submit_job
 from aigc_platform.storage.exceptions import ObjectNotFoundError
+from aigc_platform.storage.interface import PresignedPost
 from aigc_platform.storage.keys import upload_key
-from aigc_platform.storage.object_store import PresignedPost, get_object_store
+from aigc_platform.storage.object_store import get_object_store
 from ml.catalog import BUILTIN_DATASETS
 
 UPLOAD_SECONDS = 3600

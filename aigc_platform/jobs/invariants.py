@@ -15,7 +15,7 @@ from aigc_platform.jobs.states import LEASED, TERMINAL, TRANSITIONS, JobStatus
 from aigc_platform.jobs.sweeping import named_keys
 from aigc_platform.storage import keys
 from aigc_platform.storage.exceptions import ObjectNotFoundError
-from aigc_platform.storage.object_store import ObjectStore
+from aigc_platform.storage.interface import ObjectStore
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aigc_platform.jobs.models import Artifact, Checkpoint
 from aigc_platform.storage.exceptions import ObjectCorruptError, ObjectNotFoundError
-from aigc_platform.storage.object_store import ObjectStore
+from aigc_platform.storage.interface import ObjectStore
 
 _CHUNK_ROWS = 500
 

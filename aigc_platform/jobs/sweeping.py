@@ -15,7 +15,7 @@ from django.utils import timezone
 from aigc_platform.jobs.models import Artifact, Checkpoint, Job
 from aigc_platform.storage import keys
 from aigc_platform.storage.exceptions import StorageError
-from aigc_platform.storage.object_store import ObjectStore
+from aigc_platform.storage.interface import ObjectStore
 
 log = structlog.get_logger(__name__)
 

@@ -23,8 +23,8 @@ from aigc_platform.storage.exceptions import (
     StorageError,
     StorageUnavailableError,
 )
+from aigc_platform.storage.interface import ObjectInfo, PresignedPost, S3Config
 from aigc_platform.storage.keys import is_deletable_prefix
-from aigc_platform.storage.object_store import ObjectInfo, PresignedPost, S3Config
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

@@ -21,7 +21,8 @@ from aigc_platform.jobs.selectors import artifacts_of, good_checkpoints
 from aigc_platform.jobs.services import request_deletion
 from aigc_platform.jobs.states import StatusReason
 from aigc_platform.storage import keys
-from aigc_platform.storage.object_store import ObjectStore, get_object_store
+from aigc_platform.storage.interface import ObjectStore
+from aigc_platform.storage.object_store import get_object_store
 from tests.factories.jobs import TOY, claim_new, claim_one, complete
 from tests.services import Services
 

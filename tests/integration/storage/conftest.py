@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from aigc_platform.storage import keys
-from aigc_platform.storage.object_store import S3Config
+from aigc_platform.storage.interface import S3Config
 from aigc_platform.storage.s3 import S3ObjectStore
 from tests.services import Services
 

@@ -13,7 +13,8 @@ import pytest
 
 from aigc_platform.common.exceptions import UnavailableError
 from aigc_platform.storage.exceptions import StorageError, StorageUnavailableError
-from aigc_platform.storage.object_store import S3Config, get_object_store
+from aigc_platform.storage.interface import S3Config
+from aigc_platform.storage.object_store import get_object_store
 from aigc_platform.storage.s3 import S3ObjectStore
 from tests.services import Services
 
