@@ -16,7 +16,8 @@ RUN mkdir aigc_platform workers ml aigc_client \
 
 FROM base AS web
 COPY aigc_platform aigc_platform
-COPY ml/__init__.py ml/catalog.py ml/
+COPY ml/__init__.py ml/
+COPY ml/catalog ml/catalog
 # Static files need settings that are valid, not true.
 RUN SECRET_KEY=only-while-building-only-while-building DATABASE_URL=postgresql://none@none/none \
     BROKER_URL=redis://none S3_ENDPOINT_URL=http://none S3_ACCESS_KEY_ID=none S3_SECRET_ACCESS_KEY=none \
