@@ -184,7 +184,12 @@ def _newest_grids() -> list[Grid]:
         Job.objects.order_by("-created_at", "-id").values_list("pk", flat=True)[:_JOBS_SEARCHED_FOR_GRIDS]
     )
     sheets = (
-        Artifact.objects.filter(job__in=latest, role__in=("grid", "preview"), media_type__startswith="image/")
+        Artifact.objects.filter(
+            job__in=latest,
+            job__deletion_requested_at__isnull=True,
+            role__in=("grid", "preview"),
+            media_type__startswith="image/",
+        )
         .exclude(job__kind="dataset_import")
         .order_by("job_id", "-created_at", "-index")
         .distinct("job_id")

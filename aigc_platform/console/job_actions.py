@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from aigc_platform.accounts.models import User
 from aigc_platform.common.exceptions import PlatformError
 from aigc_platform.jobs import services
+from aigc_platform.jobs.exceptions import InvalidTransitionError
 from aigc_platform.jobs.kinds import get_kind
 from aigc_platform.jobs.models import Job
 from aigc_platform.jobs.states import LEASED, TERMINAL, JobStatus, StatusReason
@@ -34,6 +35,7 @@ class JobAction:
         reaches: statuses that mean the job did as told.
         offered_in: statuses in which a button makes sense.
         done: sentence in singular and plural, with `%(count)d`.
+        changes_status: a job whose status stays was refused.
     """
 
     name: str
@@ -44,10 +46,13 @@ class JobAction:
     offered_in: frozenset[JobStatus]
     done: tuple[str, str]
     explanation: str = ""
+    changes_status: bool = True
 
     def is_offered(self, job: Job) -> bool:
         if self.name == "pause" and job.status in LEASED and not get_kind(job.kind).resumable:
             return False
+        if self.name == "delete" and job.is_terminal:
+            return job.deletion_requested_at is None and get_kind(job.kind).in_use(job) is None
         return job.status in self.offered_in
 
 
@@ -72,7 +77,7 @@ def perform(action: JobAction, jobs: Iterable[Job], user: User) -> Account:
             account.refused.append((job, "Its spec does not fit this release; submit a new job."))
         else:
             unchanged = after.pk == job.pk and after.status == job.status
-            if unchanged or after.status not in action.reaches:
+            if (unchanged and action.changes_status) or after.status not in action.reaches:
                 account.refused.append((job, f"The job is {after.status} already."))
             else:
                 account.done.append(after)
@@ -111,6 +116,12 @@ def _resume(job: Job, user: User) -> Job:
 
 def _retry(job: Job, user: User) -> Job:
     return services.retry_job(job.pk, actor_user=user, role="admin")
+
+
+def _delete(job: Job, user: User) -> Job:
+    if job.deletion_requested_at is not None:
+        raise InvalidTransitionError("It is deleted already.")
+    return services.request_deletion(job.pk, actor=_actor(user))
 
 
 _ACTIVE = frozenset({JobStatus.STARTING, JobStatus.RUNNING, JobStatus.FINALIZING})
@@ -155,6 +166,18 @@ ACTIONS: Mapping[str, JobAction] = MappingProxyType(
                 offered_in=frozenset(JobStatus) - TERMINAL - {JobStatus.CANCELING},
                 done=("%(count)d job told to cancel.", "%(count)d jobs told to cancel."),
                 explanation="It stops for good and publishes nothing more. Its owner can submit it again.",
+            ),
+            JobAction(
+                name="delete",
+                title="Delete",
+                icon="delete",
+                call=_delete,
+                reaches=TERMINAL,
+                offered_in=TERMINAL,
+                done=("The files of %(count)d job are deleted.", "The files of %(count)d jobs are deleted."),
+                explanation="Its outputs and checkpoints are hidden at once and their bytes deleted for good. "
+                "Its history stays.",
+                changes_status=False,
             ),
         )
     }

@@ -5,7 +5,6 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 
 from aigc_platform.accounts.models import User
 from aigc_platform.console import markup
@@ -92,10 +91,12 @@ class ArtifactInline(ReadOnlyInline):
     fields = readonly_fields = ("role", "index", "file", "media_type", "bytes", "hash")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Artifact]:
-        return super().get_queryset(request).order_by("role", "index")
+        return super().get_queryset(request).select_related("job").order_by("role", "index")
 
     @admin.display(description="file")
-    def file(self, artifact: Artifact) -> SafeString:
+    def file(self, artifact: Artifact) -> str:
+        if artifact.job.deletion_requested_at is not None:
+            return artifact.filename
         return format_html(
             '<a class="c-link c-nowrap" href="{}" download rel="noopener">{}</a>',
             file_url(artifact),

@@ -12,8 +12,8 @@ from aigc_platform.console import markup
 from aigc_platform.console.curves import Chart, charts_of
 from aigc_platform.console.job_actions import ACTIONS, JobAction
 from aigc_platform.console.pictures import Picture, picture_of
-from aigc_platform.jobs.models import Artifact, Job
-from aigc_platform.jobs.selectors import queue_place
+from aigc_platform.jobs.models import Job
+from aigc_platform.jobs.selectors import artifacts_of, queue_place
 from aigc_platform.jobs.states import JobStatus
 
 _STRIP_LENGTH = 12
@@ -101,14 +101,14 @@ def _waiting(job: Job) -> list[str]:
 
 def _sheets(job: Job) -> tuple[Picture | None, list[Picture]]:
     """Return the newest sheet of samples and the ones before it."""
-    sheets = Artifact.objects.filter(job=job, role__in=_SHEET_ROLES, media_type__startswith="image/")
+    sheets = artifacts_of(job).filter(role__in=_SHEET_ROLES, media_type__startswith="image/")
     newest = sheets.order_by("-created_at", "-index")[: _STRIP_LENGTH + 1]
     pictures = [picture_of(artifact) for artifact in newest]
     return (pictures[0], pictures[1:]) if pictures else (None, [])
 
 
 def _gallery(job: Job) -> list[Picture]:
-    outputs = Artifact.objects.filter(job=job, role="image", media_type__startswith="image/")
+    outputs = artifacts_of(job).filter(role="image", media_type__startswith="image/")
     return [picture_of(artifact) for artifact in outputs.order_by("index")[:_GALLERY_LENGTH]]
 
 
@@ -132,6 +132,8 @@ def _facts(job: Job) -> list[Fact]:
         facts.append(Fact("May run for", markup.duration(job.run_timeout_seconds)))
     if job.labels:
         facts.append(Fact("Labels", _labels(job.labels)))
+    if job.deletion_requested_at:
+        facts.append(Fact("Files deleted", _deletion(job)))
     if job.retried_from_id:
         facts.append(Fact("Retry of", link("jobs_job", job.retried_from_id, job.retried_from)))
     facts.extend(Fact("Retried as", link("jobs_job", retry.pk, retry)) for retry in job.retries.all()[:5])
@@ -147,6 +149,12 @@ def link(view: str, pk: object, words: object) -> SafeString:
 
 def _labels(labels: dict[str, Any]) -> SafeString:
     return format_html_join(" ", '<code class="c-code">{}={}</code>', sorted(labels.items()))
+
+
+def _deletion(job: Job) -> SafeString:
+    state = "all bytes are gone" if job.deleted_at else "the engine is at it"
+    asked = markup.exact_moment(job.deletion_requested_at)
+    return format_html("{} by {}; {}", asked, job.deletion_requested_by, state)
 
 
 def _waited(job: Job) -> Any:

@@ -34,6 +34,13 @@ class _LabelFilter(django_filters.Filter):
         return jobs if label is None else jobs.filter(labels__contains=label)
 
 
+class _DeletedFilter(django_filters.ChoiceFilter):
+    """Deleted jobs are listed only on request: without the parameter this filter still applies."""
+
+    def filter(self, jobs: QuerySet[Job], wanted: str | None) -> QuerySet[Job]:
+        return jobs.filter(deletion_requested_at__isnull=wanted != "true")
+
+
 class JobFilter(django_filters.FilterSet):
     status = _Choices(choices=JobStatus.choices, help_text="One or several, separated by commas.")
     kind = _Choices(
@@ -41,6 +48,10 @@ class JobFilter(django_filters.FilterSet):
         help_text="One or several, separated by commas.",
     )
     label = _LabelFilter(help_text="`name:value` of a label the job must have.")
+    deleted = _DeletedFilter(
+        choices=[("true", "true"), ("false", "false")],
+        help_text="`true` lists the deleted jobs, which are left out otherwise.",
+    )
     created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
 

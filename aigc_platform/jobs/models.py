@@ -92,6 +92,7 @@ class Job(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
     deletion_requested_at = models.DateTimeField(null=True, blank=True)
     """Its files are no longer shown; the engine deletes their bytes."""
+    deletion_requested_by = models.CharField(max_length=100, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
     """The bytes are gone and were looked for in vain; the rows stay as a tombstone."""
     collected_at = models.DateTimeField(null=True, blank=True)

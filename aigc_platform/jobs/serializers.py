@@ -52,6 +52,14 @@ class JobUrlsSerializer(serializers.Serializer[Any]):
     retry = serializers.URLField()
 
 
+class DeletionSerializer(serializers.Serializer[Any]):
+    requested_at = serializers.DateTimeField(source="deletion_requested_at", help_text="Hidden since then.")
+    requested_by = serializers.CharField(source="deletion_requested_by")
+    completed_at = serializers.DateTimeField(
+        source="deleted_at", allow_null=True, help_text="The store held none of its bytes any more."
+    )
+
+
 class JobSerializer(serializers.ModelSerializer[Job]):
     """The fixed envelope. `spec`, `output` and the keys of labels depend on the kind; nothing else does."""
 
@@ -68,6 +76,7 @@ class JobSerializer(serializers.ModelSerializer[Job]):
     metrics = serializers.SerializerMethodField()
     expires_at = serializers.DateTimeField(source="start_deadline_at", read_only=True, allow_null=True)
     retried_from = serializers.UUIDField(source="retried_from_id", read_only=True, allow_null=True)
+    deletion = serializers.SerializerMethodField()
     urls = serializers.SerializerMethodField()
 
     class Meta:
@@ -92,6 +101,7 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "started_at",
             "finished_at",
             "expires_at",
+            "deletion",
             "urls",
         ]
         read_only_fields = fields
@@ -124,6 +134,12 @@ class JobSerializer(serializers.ModelSerializer[Job]):
             "queue_seconds": round((started_at - job.created_at).total_seconds(), 3),
             "run_seconds": round(run_time.total_seconds(), 3) if run_time else 0.0,
         }
+
+    @extend_schema_field(DeletionSerializer(allow_null=True))
+    def get_deletion(self, job: Job) -> dict[str, Any] | None:
+        if job.deletion_requested_at is None:
+            return None
+        return dict(DeletionSerializer(job).data)
 
     @extend_schema_field(JobUrlsSerializer)
     def get_urls(self, job: Job) -> dict[str, str]:

@@ -242,10 +242,10 @@ def retry_job(job_id: UUID, *, actor_user: User, role: Literal["user", "admin"] 
     return new
 
 
-def request_deletion(job_id: UUID) -> Job:
+def request_deletion(job_id: UUID, *, actor: str) -> Job:
     """Hide an ended job's files at once and have the engine delete their bytes. Idempotent.
 
-    The rows stay as a tombstone: what there was, its hashes, its history.
+    The rows stay as a tombstone: what there was, its hashes, its history, and who asked first for its deletion.
 
     Raises:
         InvalidTransitionError: the job has not ended yet.
@@ -258,7 +258,9 @@ def request_deletion(job_id: UUID) -> Job:
         user = get_kind(job.kind).in_use(job)
         if user is not None:
             raise FilesInUseError(user)
-        Job.objects.filter(pk=job_id, deletion_requested_at__isnull=True).update(deletion_requested_at=Now())
+        Job.objects.filter(pk=job_id, deletion_requested_at__isnull=True).update(
+            deletion_requested_at=Now(), deletion_requested_by=actor
+        )
         job.refresh_from_db()
         return job
 

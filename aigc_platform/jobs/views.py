@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -44,6 +44,12 @@ from aigc_platform.jobs.states import TERMINAL, JobStatus
 
 _SETTLED = TERMINAL | {JobStatus.PAUSED}
 _either_way = extend_schema(request=None, responses={200: JobSerializer, 202: JobSerializer})
+_deletion = extend_schema(
+    responses={
+        202: JobSerializer,
+        204: OpenApiResponse(description="Its files were deleted before."),
+    }
+)
 
 
 class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, OwnedViewSet):
@@ -61,6 +67,19 @@ class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, OwnedViewSet)
     def get_queryset(self) -> QuerySet[Job]:
         jobs = with_run_time(super().get_queryset())
         return jobs if self.kind is None else jobs.filter(kind=self.kind)
+
+    @_deletion
+    def destroy(self, request: Request, **_: Any) -> Response:
+        """Delete an ended job's files for good: 202 while their bytes go, 204 once none is left.
+
+        Its outputs and checkpoints are hidden at once and it leaves the lists; its row stays as a tombstone with spec,
+        history and `deletion`. A job that has not ended (`job.invalid_transition`) or whose files a model version or
+        a data set is made of (`job.files_in_use`) is refused with 409.
+        """
+        job = services.request_deletion(self.get_object().pk, actor=_actor(request))
+        if job.deleted_at is not None:
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        return self._shown(self._row(job.pk), status.HTTP_202_ACCEPTED)
 
     @extend_schema(parameters=[EventQuerySerializer], responses=EventPageSerializer, filters=False)
     @action(detail=True)
@@ -107,21 +126,27 @@ class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, OwnedViewSet)
 
     def answer(self, job_id: UUID) -> Response:
         """Show the job: 200 if nothing more will happen by itself, 202 while something does."""
-        job = self.get_queryset().get(pk=job_id)
-        code = status.HTTP_200_OK if job.status in _SETTLED else status.HTTP_202_ACCEPTED
-        return Response(JobSerializer(job, context=self.get_serializer_context()).data, code)
+        job = self._row(job_id)
+        return self._shown(job, status.HTTP_200_OK if job.status in _SETTLED else status.HTTP_202_ACCEPTED)
 
     def accepted(self, job_id: UUID) -> Response:
         """Show a job that was just submitted, with its address as `Location`."""
-        job = self.get_queryset().get(pk=job_id)
-        body = JobSerializer(job, context=self.get_serializer_context()).data
-        return Response(body, status.HTTP_202_ACCEPTED, headers={"Location": body["urls"]["self"]})
+        response = self._shown(self._row(job_id), status.HTTP_202_ACCEPTED)
+        response.headers["Location"] = response.data["urls"]["self"]
+        return response
+
+    def _row(self, job_id: UUID) -> Job:
+        job: Job = self.get_queryset().get(pk=job_id)
+        return job
+
+    def _shown(self, job: Job, code: int) -> Response:
+        return Response(JobSerializer(job, context=self.get_serializer_context()).data, code)
 
 
 class ArtifactViewSet(mixins.RetrieveModelMixin, OwnedViewSet):
     """One stored output, with a fresh link."""
 
-    queryset = Artifact.objects.all()
+    queryset = Artifact.objects.filter(job__deletion_requested_at__isnull=True)
     serializer_class = ArtifactSerializer
     owner_path = "job__owner"
 

@@ -128,6 +128,7 @@ class Migration(migrations.Migration):
                 ("started_at", models.DateTimeField(blank=True, null=True)),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
                 ("deletion_requested_at", models.DateTimeField(blank=True, null=True)),
+                ("deletion_requested_by", models.CharField(blank=True, max_length=100)),
                 ("deleted_at", models.DateTimeField(blank=True, null=True)),
                 ("collected_at", models.DateTimeField(blank=True, null=True)),
                 (

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
 ENVELOPE = {
     "id", "kind", "status", "status_reason", "spec", "output", "error", "progress", "queue", "priority",
     "attempt", "labels", "metrics", "retried_from", "created_at", "queued_at", "started_at", "finished_at",
-    "expires_at", "urls",
+    "expires_at", "deletion", "urls",
 }  # fmt: skip
 
 

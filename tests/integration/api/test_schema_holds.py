@@ -114,6 +114,9 @@ def test_every_creation_and_action_answers_as_described(client: APIClient, user:
     for action in ("pause", "resume", "cancel", "retry"):
         post(f"/api/v1/trainings/{{id}}/{action}", training["id"])
         post(f"/api/v1/jobs/{{id}}/{action}", training["id"])
+    for path in ("/api/v1/trainings/{id}", "/api/v1/jobs/{id}"):
+        check(client.delete(path.replace("{id}", training["id"])), path, "delete")
+        check(client.get(path.replace("{id}", training["id"])), path, "get")
     token = ApiToken.objects.get(name="x")
     path = "/api/v1/tokens/{id}"
     check(client.delete(path.replace("{id}", str(token.pk))), path, "delete")

@@ -167,6 +167,28 @@ def test_a_cancel_by_an_operator_says_so(console: Client) -> None:
     assert (job.status, job.status_reason, job.desired) == (S.CANCELED, "admin", "cancel")
 
 
+@pytest.mark.parametrize("status", list(JobStatus))
+def test_only_an_ended_job_is_deleted_once_and_its_page_says_so(
+    console: Client, admin: User, status: JobStatus
+) -> None:
+    job = job_in(status)
+
+    [message] = press(console, "delete", job)
+
+    job.refresh_from_db()
+    assert job.status == status
+    if not job.is_terminal:
+        assert message.startswith(f"1 job refused. {job}: The job is {status}; cancel it first")
+        assert job.deletion_requested_at is None
+        return
+    assert message == "The files of 1 job are deleted."
+    assert job.deletion_requested_by == f"admin:{admin.pk}"
+    page = console.get(reverse("admin:jobs_job_change", args=[job.pk])).content.decode()
+    assert "the engine is at it" in page
+    assert "/do/delete/" not in page
+    assert press(console, "delete", job) == [f"1 job refused. {job}: It is deleted already."]
+
+
 def test_submitting_again_leads_to_the_new_job(console: Client) -> None:
     job = job_in(S.FAILED)
 
@@ -183,7 +205,7 @@ def test_a_page_offers_exactly_what_would_not_be_refused(console: Client, status
 
     offered = {name for name in ACTIONS if f"/do/{name}/" in page}
     possible = {name for name, results in EXPECTED.items() if results[status]}
-    assert offered == possible | ({"retry"} if job.is_terminal else set())
+    assert offered == possible | ({"retry", "delete"} if job.is_terminal else set())
 
 
 def test_everything_that_is_filtered_can_be_chosen_at_once(console: Client) -> None:
@@ -215,7 +237,7 @@ def test_an_action_is_posted_with_a_token_and_exists(admin: User) -> None:
 
     assert careful.post(url).status_code == 403
     assert console.get(url).status_code == 405
-    assert console.post(reverse("admin:jobs_job_do", args=[job.pk, "delete"])).status_code == 404
+    assert console.post(reverse("admin:jobs_job_do", args=[job.pk, "destroy"])).status_code == 404
     nothing = reverse("admin:jobs_job_do", args=["018f0000-0000-7000-8000-000000000000", "cancel"])
     assert console.post(nothing).status_code == 404
     assert status_of(job) == S.QUEUED

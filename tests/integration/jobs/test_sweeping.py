@@ -99,14 +99,14 @@ def test_a_deleted_job_has_no_bytes_shows_nothing_and_leaves_a_tombstone(store: 
     _checkpoint(store, claim, 10)
     job = complete(claim, _upload(store, claim, 0), _upload(store, claim, 1))
     assert len(_stored(store, job)) == 3
-    request_deletion(job.pk)
+    request_deletion(job.pk, actor="user:x")
     assert not artifacts_of(job).exists(), "hidden at once"
     assert sweeping.delete_requested(store) == 1
     assert _stored(store, job) == set()
     job.refresh_from_db()
     assert job.deleted_at is not None
     assert Artifact.objects.filter(job=job).count() == 2, "the rows stay, with their hashes"
-    assert request_deletion(job.pk).deleted_at == job.deleted_at
+    assert request_deletion(job.pk, actor="user:x").deleted_at == job.deleted_at
     assert sweeping.delete_requested(store) == 0
 
 
@@ -116,7 +116,7 @@ def test_deletion_reaches_past_one_page_of_the_listing(store: ObjectStore) -> No
     for index in range(1_001):
         key = keys.artifact_key(job.pk, 1, "data", index, "0" * 64, "bin")
         store.put_bytes(key, b"x", media_type="application/octet-stream")
-    request_deletion(job.pk)
+    request_deletion(job.pk, actor="user:x")
     assert sweeping.delete_requested(store) == 1
     assert _stored(store, job) == set()
 
@@ -126,11 +126,11 @@ def test_a_running_job_and_one_whose_files_are_needed_are_not_deleted(
 ) -> None:
     claim = claim_new()
     with pytest.raises(InvalidTransitionError):
-        request_deletion(claim.job.pk)
+        request_deletion(claim.job.pk, actor="user:x")
     complete(claim)
     monkeypatch.setattr(TOY, "in_use", lambda _job: "The model x is made of them.")
     with pytest.raises(FilesInUseError, match="model x"):
-        request_deletion(claim.job.pk)
+        request_deletion(claim.job.pk, actor="user:x")
     assert Job.objects.get().deletion_requested_at is None
 
 
