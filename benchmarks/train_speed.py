@@ -39,6 +39,7 @@ from ml.hooks import Hooks, Stop
 from ml.networks.build import build_discriminator, build_generator
 from ml.networks.dcgan import DcganGenerator
 from ml.networks.discriminator import Discriminator
+from ml.networks.resampling import UpsampledConv2d
 from ml.networks.spec import network_specs
 from ml.run import Run
 from ml.state import TrainingState
@@ -65,15 +66,28 @@ class PillowImages(Dataset[Tensor]):
 
 
 def plain(generator: nn.Module, discriminator: Discriminator) -> tuple[nn.Module, nn.Module]:
-    """The same layers in a row, as the tutorial has them: without classes and without a memory layout."""
+    """The same layers in a row, as the tutorial has them: without classes and without a memory layout.
+
+    What we compute in one convolution is written out as the two layers that it stands for.
+    """
     generator, discriminator = copy.deepcopy(generator), copy.deepcopy(discriminator)
     judge: list[nn.Module] = [discriminator.features.get_submodule("body"), nn.Flatten()]
     if isinstance(generator, DcganGenerator):
-        maker = [generator.start, nn.Unflatten(1, generator.start_shape), generator.body]
+        body = [two for layer in generator.body for two in written_out(layer)]
+        maker = [generator.start, nn.Unflatten(1, generator.start_shape), *body]
     else:
         maker = [generator.get_submodule("body"), nn.Unflatten(1, (1, 32, 32))]
         judge.insert(0, nn.Flatten())
     return nn.Sequential(*maker), nn.Sequential(*judge, discriminator.head.score, nn.Flatten(0))
+
+
+def written_out(layer: nn.Module) -> list[nn.Module]:
+    """An upsampling convolution as upsampling and a convolution of equal weights; any other layer as it is."""
+    if not isinstance(layer, UpsampledConv2d):
+        return [layer]
+    plain_layer = nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1, bias=layer.bias is not None)
+    plain_layer.load_state_dict(layer.state_dict())
+    return [nn.Upsample(scale_factor=2, mode="nearest"), plain_layer]
 
 
 def endless(loader: DataLoader[Tensor]) -> Iterator[Tensor]:

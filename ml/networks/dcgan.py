@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ml.networks.conditioning import LatentWithClass
 from ml.networks.norms import norm_2d
+from ml.networks.resampling import UpsampledConv2d
 from ml.networks.spec import DcganFeatureSpec, DcganGeneratorSpec
 
 WIDEST_MULTIPLE = 8
@@ -57,8 +58,7 @@ class DcganGenerator(nn.Module):
         layers: list[nn.Module] = [*norm_2d(spec.norm, widths[0]), nn.ReLU()]
         for before, after in pairwise(widths):
             layers += [
-                nn.Upsample(scale_factor=2, mode="nearest"),
-                nn.Conv2d(before, after, 3, padding=1, bias=spec.norm == "none"),
+                UpsampledConv2d(before, after, bias=spec.norm == "none"),
                 *norm_2d(spec.norm, after),
                 nn.ReLU(),
             ]

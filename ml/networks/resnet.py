@@ -13,6 +13,7 @@ from torch.nn.functional import avg_pool2d, interpolate, relu
 from ml.networks.conditioning import LatentWithClass
 from ml.networks.dcgan import stage_sizes
 from ml.networks.norms import norm_2d
+from ml.networks.resampling import PooledConv2d, UpsampledConv2d
 from ml.networks.spec import ResnetFeatureSpec, ResnetGeneratorSpec
 
 WIDEST_MULTIPLE = 4
@@ -31,14 +32,14 @@ class _UpBlock(nn.Module):
     def __init__(self, before: int, after: int, spec: ResnetGeneratorSpec) -> None:
         super().__init__()
         self.first_norm = nn.Sequential(*norm_2d(spec.norm, before))
-        self.first = nn.Conv2d(before, after, 3, padding=1)
+        self.first = UpsampledConv2d(before, after)
         self.second_norm = nn.Sequential(*norm_2d(spec.norm, after))
         self.second = nn.Conv2d(after, after, 3, padding=1)
         self.shortcut = nn.Conv2d(before, after, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        inner = interpolate(relu(self.first_norm(maps)), scale_factor=2.0, mode="nearest")
-        inner = self.second(relu(self.second_norm(self.first(inner))))
+        inner = self.first(relu(self.first_norm(maps)))
+        inner = self.second(relu(self.second_norm(inner)))
         # A 1x1 convolution gives the same before and after nearest upsampling, and costs a quarter before.
         outer = interpolate(self.shortcut(maps), scale_factor=2.0, mode="nearest")
         summed: Tensor = inner + outer
@@ -80,13 +81,13 @@ class _DownBlock(nn.Module):
         self.first_norm = nn.Sequential(*first_norm)
         self.first = nn.Conv2d(before, after, 3, padding=1)
         self.second_norm = nn.Sequential(*norm_2d(spec.norm, after, keeps_statistics=False))
-        self.second = nn.Conv2d(after, after, 3, padding=1)
+        self.second = PooledConv2d(after, after)
         self.shortcut = nn.Conv2d(before, after, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
         inner = maps if self.is_first else relu(self.first_norm(maps))
         inner = self.second(relu(self.second_norm(self.first(inner))))
-        pooled: Tensor = avg_pool2d(inner, 2) + self.shortcut(avg_pool2d(maps, 2))
+        pooled: Tensor = inner + self.shortcut(avg_pool2d(maps, 2))
         return pooled
 
 
