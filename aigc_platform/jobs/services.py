@@ -207,31 +207,53 @@ def resume_job(job_id: UUID, *, actor: str) -> Job:
         return job
 
 
-def retry_job(job_id: UUID, *, actor_user: User, role: Literal["user", "admin"] = "user") -> Job:
-    """Submit an ended job's spec again as a new job linked by `retried_from`.
+def retry_job(
+    job_id: UUID,
+    *,
+    actor_user: User,
+    role: Literal["user", "admin"] = "user",
+    idempotency_key: str | None = None,
+    request_sha256: str = "",
+) -> Job:
+    """Submit an ended job's spec again as a new job linked by `retried_from`. Idempotent.
+
+    With a key, the same key gives the same new job for ever. Without one, a retry that has not ended yet is returned
+    in place of another: a request that was sent twice makes one job.
 
     Args:
         actor_user: who asks for it, not always the owner.
         role: in which capacity, for the event log.
+        idempotency_key, request_sha256: as of a `Submission`.
 
     Raises:
         InvalidTransitionError: the job has not ended yet.
+        IdempotencyMismatchError: the key was used with another request.
+        QueueFullError: as `submit_job`.
     """
-    job = Job.objects.filter(pk=job_id).first()
-    if job is None:
-        raise JobNotFoundError
-    if not job.is_terminal:
-        raise InvalidTransitionError(f"The job is {job.status}; cancel it first, or wait until it ends.")
-    spec = get_kind(job.kind).spec_type.model_validate(job.spec)
-    submission = Submission(
-        priority=job.priority,
-        labels=job.labels,
-        run_timeout_seconds=job.run_timeout_seconds,
-        group_key=job.group_key,
-        retried_from=job,
-    )
-    # One transaction: a worker must not see, let alone end, the new job before its history is complete.
+    # One transaction: a worker must not see, let alone end, the new job before its history is complete. The lock
+    # makes two retries of one job take turns.
     with transaction.atomic():
+        job = _lock(job_id)
+        if not job.is_terminal:
+            raise InvalidTransitionError(f"The job is {job.status}; cancel it first, or wait until it ends.")
+        if idempotency_key is None:
+            earlier = job.retries.exclude(status__in=TERMINAL).order_by("created_at").first()
+        else:
+            earlier = find_replay(
+                owner=job.owner, idempotency_key=idempotency_key, request_sha256=request_sha256
+            )
+        if earlier is not None:
+            return earlier
+        spec = get_kind(job.kind).spec_type.model_validate(job.spec)
+        submission = Submission(
+            priority=job.priority,
+            labels=job.labels,
+            run_timeout_seconds=job.run_timeout_seconds,
+            group_key=job.group_key,
+            retried_from=job,
+            idempotency_key=idempotency_key,
+            request_sha256=request_sha256,
+        )
         new = submit_job(owner=job.owner, kind=job.kind, spec=spec, submission=submission)
         append_event(
             new.pk,

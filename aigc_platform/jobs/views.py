@@ -41,6 +41,7 @@ from aigc_platform.jobs.serializers import (
     WorkerSerializer,
 )
 from aigc_platform.jobs.states import TERMINAL, JobStatus
+from aigc_platform.jobs.submissions import idempotency_parameter, keyed_submission
 
 _SETTLED = TERMINAL | {JobStatus.PAUSED}
 _either_way = extend_schema(request=None, responses={200: JobSerializer, 202: JobSerializer})
@@ -118,11 +119,22 @@ class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, OwnedViewSet)
         """Queue a paused job again; it goes on from its last checkpoint."""
         return self.answer(services.resume_job(self.get_object().pk, actor=_actor(request)).pk)
 
-    @extend_schema(request=None, responses={202: JobSerializer})
+    @extend_schema(request=None, parameters=[idempotency_parameter], responses={202: JobSerializer})
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, **_: Any) -> Response:
-        """Submit an ended job's spec again, as a new job."""
-        return self.accepted(services.retry_job(self.get_object().pk, actor_user=caller(request)).pk)
+        """Submit an ended job's spec again, as a new job linked by `retried_from`.
+
+        Idempotent: without an `Idempotency-Key`, a retry of this job that has not ended yet is answered again; with
+        one, the same key always answers the same new job, and another key makes another.
+        """
+        keyed = keyed_submission(request)
+        job = services.retry_job(
+            self.get_object().pk,
+            actor_user=caller(request),
+            idempotency_key=keyed.idempotency_key,
+            request_sha256=keyed.request_sha256,
+        )
+        return self.accepted(job.pk)
 
     def answer(self, job_id: UUID) -> Response:
         """Show the job: 200 if nothing more will happen by itself, 202 while something does."""

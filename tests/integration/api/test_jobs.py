@@ -317,6 +317,41 @@ class TestActions:
         assert response.headers["Location"] == again["urls"]["self"]
         assert detail(client, job)["status"] == "failed"
 
+    def test_a_retry_that_was_sent_twice_is_one_job_and_after_its_end_there_may_be_another(
+        self, client: APIClient, user: User
+    ) -> None:
+        job = fail(queued_training(user), {"code": "x", "message": "x", "errors": []})
+        first = body(post(client, job, "retry", "trainings"), 202)
+        assert body(post(client, job, "retry", "trainings"), 202)["id"] == first["id"]
+        start(Job.objects.get(pk=first["id"]))
+        assert body(post(client, job, "retry"), 202)["id"] == first["id"], "the same while it runs"
+        client.post(first["urls"]["cancel"])
+        leases.confirm_canceled((held := Job.objects.get(pk=first["id"])), held.fence, actor="worker:x")
+        second = body(post(client, job, "retry"), 202)
+        assert second["id"] != first["id"]
+        assert second["retried_from"] == str(job.pk)
+        history = results(client, second["urls"]["events"])
+        assert [event["type"] for event in history] == ["training.queued", "training.retry"]
+
+    def test_a_retry_with_a_key_is_the_same_job_for_ever_and_another_key_makes_another(
+        self, client: APIClient, user: User
+    ) -> None:
+        dataset = ready_dataset(user)
+        error = {"code": "x", "message": "x", "errors": []}
+        job, other = (fail(queued_training(user, dataset), error) for _ in range(2))
+
+        def retry(key: str, of: Job = job) -> Any:
+            return client.post(f"/api/v1/trainings/{of.pk}/retry", headers={"Idempotency-Key": key})
+
+        first = body(retry("a"), 202)
+        assert body(retry("b"), 202)["id"] != first["id"]
+        client.post(first["urls"]["cancel"])
+        again = retry("a")
+        assert (body(again, 202)["id"], again.json()["status"]) == (first["id"], "canceled")
+        assert problem(retry("a", other), 422)["code"] == "request.idempotency_mismatch"
+        assert Job.objects.filter(retried_from=job).count() == 2
+        assert not Job.objects.filter(retried_from=other).exists()
+
     def test_the_actor_is_the_caller(self, client: APIClient, user: User) -> None:
         job = queued_training(user)
         post(client, job, "cancel")

@@ -11,7 +11,7 @@ import pytest
 from aigc_platform.datasets.models import Dataset
 from aigc_platform.jobs.models import Job
 from tests.factories.accounts import client_of, make_user
-from tests.factories.finished import published_model
+from tests.factories.finished import fail, published_model, queued_training
 from tests.integration.jobs.concurrency import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,6 +59,19 @@ def test_one_key_makes_one_generation_though_each_request_draws_a_seed() -> None
 
     assert len(set(_all_at_once(create))) == 1
     assert Job.objects.filter(kind="generation").count() == 1
+
+
+def test_retrying_at_once_makes_one_job() -> None:
+    user = make_user()
+    job = fail(queued_training(user), {"code": "x", "message": "x", "errors": []})
+    clients = [client_of(user) for _ in range(TIMES)]
+
+    def retry(index: int) -> tuple[int, str]:
+        answer = clients[index].post(f"/api/v1/trainings/{job.pk}/retry")
+        return answer.status_code, answer.json()["id"]
+
+    assert len(set(_all_at_once(retry))) == 1
+    assert Job.objects.get(retried_from=job).status == "queued"
 
 
 def test_completing_at_once_starts_one_import() -> None:
