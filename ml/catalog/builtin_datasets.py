@@ -32,11 +32,11 @@ BUILTIN_DATASETS: Mapping[str, BuiltinDataset] = MappingProxyType(
             ),
             BuiltinDataset(
                 name="fashion-mnist",
-                title="Fashion-MNIST training split, 28 px, 10 classes",
+                title="Fashion-MNIST, 28 px, 10 classes; its test split is held out",
                 modality="image",
                 licence="MIT",
                 source="github.com/zalandoresearch/fashion-mnist",
-                sample_count=60_000,
+                sample_count=70_000,
             ),
         )
     }

@@ -45,7 +45,19 @@ FASHION_MNIST_FILES = (
         8 + 60_000,
         "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
     ),
+    _IdxFile(
+        "t10k-images-idx3-ubyte.gz",
+        16 + 10_000 * 28 * 28,
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    ),
+    _IdxFile(
+        "t10k-labels-idx1-ubyte.gz",
+        8 + 10_000,
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ),
 )
+"""Training images and labels, then those of the test split."""
+
 FASHION_MNIST_CLASSES = (
     "T-shirt/top",
     "Trouser",
@@ -111,12 +123,17 @@ def _load_fashion_mnist(folder: Path | None) -> PackedDataset:
         folder = FASHION_MNIST_FOLDER
         if not folder.is_dir():
             folder = Path.home() / ".cache" / "aigc-platform" / "fashion-mnist"
-    images, labels = (_parse_idx(_read_or_fetch(folder, file), file.name) for file in FASHION_MNIST_FILES)
+    images, labels, test_images, test_labels = (
+        _parse_idx(_read_or_fetch(folder, file), file.name) for file in FASHION_MNIST_FILES
+    )
+    held_out = torch.zeros(len(images) + len(test_images), dtype=torch.bool)
+    held_out[len(images) :] = True
     return PackedDataset.create(
         name="fashion-mnist",
-        images=torch.from_numpy(images[:, None].copy()),
-        labels=torch.from_numpy(labels.astype(np.int64)),
+        images=torch.from_numpy(np.concatenate((images, test_images))[:, None]),
+        labels=torch.from_numpy(np.concatenate((labels, test_labels)).astype(np.int64)),
         classes=FASHION_MNIST_CLASSES,
+        held_out=held_out,
         source=_source("fashion-mnist"),
     )
 

@@ -67,7 +67,7 @@ def train_feature_network(
         classes=dataset.classes,
         dataset=dataset.name,
         dataset_sha256=dataset.content_sha256,
-        holdout=holdout,
+        holdout=split.holdout,
         split_seed=split.seed,
         images_shown=images_shown,
         seed=seed,

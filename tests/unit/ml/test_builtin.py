@@ -12,6 +12,7 @@ import pytest
 
 from ml.data import builtin
 from ml.data.builtin import load_builtin
+from ml.data.split import split_dataset
 from ml.errors import InvalidDatasetError
 
 
@@ -52,6 +53,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     contents = (
         idx(rng.integers(0, 256, (30, 28, 28), dtype=np.uint8)),
         idx((np.arange(30) % 10).astype(np.uint8)),
+        idx(rng.integers(0, 256, (10, 28, 28), dtype=np.uint8)),
+        idx(np.arange(10).astype(np.uint8)),
     )
     files = []
     for known, content in zip(builtin.FASHION_MNIST_FILES, contents, strict=True):
@@ -65,10 +68,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_fashion_mnist_from_a_folder(folder: Path) -> None:
     fashion = load_builtin("fashion-mnist", folder=folder)
-    assert fashion.images.shape == (30, 1, 28, 28)
+    assert fashion.images.shape == (40, 1, 28, 28)
     assert fashion.classes[9] == "Ankle boot"
     assert fashion.labels is not None
-    assert fashion.labels.tolist() == [i % 10 for i in range(30)]
+    assert fashion.labels.tolist() == [i % 10 for i in range(40)]
+    # Its published test split is what nobody trains on, whatever share is asked for.
+    split = split_dataset(fashion, holdout=0.5)
+    assert split.test.tolist() == list(range(30, 40))
+    assert split.holdout == 0.25
+    assert "came with" in split.method
 
 
 def test_other_content_is_refused(folder: Path) -> None:
@@ -94,9 +102,9 @@ def test_missing_file_is_fetched_once(folder: Path, monkeypatch: pytest.MonkeyPa
     mirror.mkdir()
     path.rename(mirror / path.name)
     monkeypatch.setattr(builtin, "FASHION_MNIST_URL", mirror.as_uri() + "/")
-    assert len(load_builtin("fashion-mnist", folder=folder).images) == 30
+    assert len(load_builtin("fashion-mnist", folder=folder).images) == 40
     (mirror / path.name).unlink()
-    assert len(load_builtin("fashion-mnist", folder=folder).images) == 30
+    assert len(load_builtin("fashion-mnist", folder=folder).images) == 40
 
 
 def test_download_that_fails_says_where_to_put_the_file(

@@ -51,6 +51,33 @@ def test_round_trip_without_labels(tmp_path: Path) -> None:
     assert loaded.image_shape == (3, 8, 8)
 
 
+def test_round_trip_with_its_own_test_split(striped_dataset: PackedDataset, tmp_path: Path) -> None:
+    images, labels = striped_dataset.images, striped_dataset.labels
+    held_out = torch.arange(48) >= 40
+    data = PackedDataset.create(
+        name="stripes", images=images, labels=labels, classes=striped_dataset.classes, held_out=held_out
+    )
+    assert data.save(tmp_path)["held_out"] == 8
+    loaded = PackedDataset.load(tmp_path)
+    assert loaded.held_out is not None
+    assert loaded.held_out.tolist() == held_out.tolist()
+    # Another split is other data; what may be learned is the same as of the training images alone.
+    assert loaded.content_sha256 == data.content_sha256 != striped_dataset.content_sha256
+    assert labels is not None
+    kept = PackedDataset.create(
+        name="kept", images=images[:40], labels=labels[:40], classes=striped_dataset.classes
+    )
+    assert loaded.training_sha256 == kept.content_sha256 == kept.training_sha256
+
+
+@pytest.mark.parametrize(
+    "held_out", [torch.ones(48, dtype=torch.bool), torch.zeros(47, dtype=torch.bool), torch.zeros(48)]
+)
+def test_an_impossible_test_split_is_refused(striped_dataset: PackedDataset, held_out: torch.Tensor) -> None:
+    with pytest.raises(InvalidDatasetError, match="test split"):
+        PackedDataset.create(name="x", images=striped_dataset.images, held_out=held_out)
+
+
 def test_same_data_same_bytes(striped_dataset: PackedDataset, tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     striped_dataset.save(first)
@@ -134,7 +161,7 @@ def test_manifest_that_is_no_object_is_refused(folder: Path, text: str) -> None:
     [
         {"images": torch.zeros(48, 1, 8, 8, dtype=torch.uint8)},
         {"images": torch.zeros(48, 1, 8, 8), "labels": torch.zeros(48, dtype=torch.int64)},
-        {"images": torch.zeros(48, 2, 8, 8, dtype=torch.uint8), "labels": torch.zeros(48, dtype=torch.int64)},
+        {"images": torch.zeros(48, 5, 8, 8, dtype=torch.uint8), "labels": torch.zeros(48, dtype=torch.int64)},
         {"images": torch.zeros(48, 1, 8, 8, dtype=torch.uint8), "labels": torch.zeros(48, dtype=torch.int32)},
         {"images": torch.zeros(48, 1, 8, 8, dtype=torch.uint8), "labels": torch.full((48,), 2)},
         {"images": torch.zeros(48, 1, 8, 8, dtype=torch.uint8), "labels": torch.full((48,), -1)},
