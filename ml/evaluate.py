@@ -11,7 +11,7 @@ computation with real training images in the samples' place.
 """
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +26,18 @@ from ml.metrics.measure import Measured, Samples, StageHook, ignore_stage, measu
 from ml.metrics.report import EvaluationReport, ExtractorRecord, Figure, Skipped, SplitRecord
 from ml.metrics.setting import Setting, prepare_setting
 from ml.metrics.smoothness import WALKS, latent_smoothness
-from ml.metrics.suite import smoothness_figures
+from ml.metrics.suite import FeatureSets, smoothness_figures
 from ml.sample import SampleItem, Sampler
 from ml.seeds import random_stream
 
-__all__ = ["EvaluationReport", "StageHook", "evaluate", "evaluate_images"]
+__all__ = [
+    "EvaluationReport",
+    "QuickEvaluation",
+    "StageHook",
+    "evaluate",
+    "evaluate_images",
+    "evaluate_quickly",
+]
 
 LATENT_FIGURES = ("latent_detour", "latent_largest_step")
 
@@ -71,8 +78,81 @@ def evaluate(
         InvalidSampleError: the truncation is out of range.
         MlError: too few images, or a generator and a data set that do not belong together.
     """
+    return _evaluate(
+        snapshot,
+        dataset,
+        n=n,
+        seed=seed,
+        truncation=truncation,
+        holdout=holdout,
+        extractor=extractor,
+        device=device or default_device(),
+        on_stage=on_stage,
+        quick=False,
+    ).report
+
+
+@dataclass(frozen=True)
+class QuickEvaluation:
+    """A report, and what it was made from, for those who want to show it.
+
+    Attributes:
+        report: the figures that take no training of classifiers.
+        samples: the images that were measured; sample i is image i of the report's seed.
+        features: of samples, held-out images and training images.
+        searched: which training images `features.all_train` are, positions in the data set.
+    """
+
+    report: EvaluationReport
+    samples: Samples
+    features: FeatureSets
+    searched: Tensor
+
+
+def evaluate_quickly(
+    snapshot: Path,
+    dataset: PackedDataset,
+    *,
+    n: int,
+    seed: int = 0,
+    device: torch.device | None = None,
+    on_stage: StageHook = ignore_stage,
+) -> QuickEvaluation:
+    """Measure what takes a second or two: distances, precision and recall, copies, classes where they are known.
+
+    Args:
+        n: samples, and real images on each side; fewer where fewer are held out.
+
+    Other arguments and errors are those of `evaluate`.
+    """
+    return _evaluate(
+        snapshot,
+        dataset,
+        n=n,
+        seed=seed,
+        truncation=1.0,
+        holdout=None,
+        extractor=None,
+        device=device or default_device(),
+        on_stage=on_stage,
+        quick=True,
+    )
+
+
+def _evaluate(
+    snapshot: Path,
+    dataset: PackedDataset,
+    *,
+    n: int | None,
+    seed: int,
+    truncation: float,
+    holdout: float | None,
+    extractor: str | None,
+    device: torch.device,
+    on_stage: StageHook,
+    quick: bool,
+) -> QuickEvaluation:
     started = time.monotonic()
-    device = device or default_device()
     loaded = load_snapshot(snapshot)
     document = loaded.document
     _check_pair(loaded, dataset)
@@ -84,14 +164,24 @@ def evaluate(
         holdout=holdout or held_out or None,
         extractor=extractor,
         match_classes=bool(document.classes and dataset.classes),
+        at_most=quick,
     )
     samples = _sample(Sampler.load(snapshot, device=device), setting, truncation, on_stage)
     measured = measure(
-        samples, setting, lambda stage, done: on_stage(stage, _SAMPLING_SHARE + done * (1 - _SAMPLING_SHARE))
+        samples,
+        setting,
+        lambda stage, done: on_stage(stage, _SAMPLING_SHARE + done * (1 - _SAMPLING_SHARE)),
+        quick=quick,
     )
-    measured = replace(measured, figures=(*measured.figures, *_walk(loaded, setting, device)))
+    if quick:
+        why = Skipped(
+            figures=LATENT_FIGURES, reason="a quick evaluation does not walk through the latent space"
+        )
+        measured = replace(measured, skipped=(*measured.skipped, why))
+    else:
+        measured = replace(measured, figures=(*measured.figures, *_walk(loaded, setting, device)))
     is_own_data = document.dataset.get("content_sha256") == dataset.content_sha256
-    return _report(
+    report = _report(
         measured,
         setting,
         subject={
@@ -104,6 +194,7 @@ def evaluate(
         seen_in_training=held_out < setting.split.holdout if is_own_data else None,
         started=started,
     )
+    return QuickEvaluation(report, samples, measured.features, measured.searched)
 
 
 def evaluate_images(

@@ -58,6 +58,7 @@ def prepare_setting(
     holdout: float | None,
     extractor: str | None,
     match_classes: bool = False,
+    at_most: bool = False,
 ) -> Setting:
     """Split the data, pick `n` images from both sides, and choose the feature space.
 
@@ -69,6 +70,7 @@ def prepare_setting(
         extractor: see `ExtractorRegistry.choose`.
         match_classes: pick training images of the same classes as the held-out ones, as it is done for samples
             of a generator with classes: otherwise the floor has the luck of the draw in it and samples have not.
+        at_most: take fewer than `n` where there are fewer, instead of refusing.
 
     Raises:
         InvalidDatasetError: the share is out of range.
@@ -77,8 +79,8 @@ def prepare_setting(
     if not 0 <= seed <= LARGEST_SEED:
         raise MlError("evaluation.seed", f"The seed must lie in 0..{LARGEST_SEED}.")
     split = split_dataset(dataset, holdout=DEFAULT_HOLDOUT if holdout is None else holdout)
-    if n is None:
-        n = min(DEFAULT_N, len(split.train), len(split.test))
+    if n is None or at_most:
+        n = min(DEFAULT_N if n is None else n, len(split.train), len(split.test))
     _check_n(n, split, dataset.name)
     choice = EXTRACTORS.choose(dataset, split, wanted=extractor)
     test = _pick(split.test, n, random_stream(seed, "evaluation/test"))

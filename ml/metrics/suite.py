@@ -62,12 +62,17 @@ class Terms:
 
 @dataclass(frozen=True)
 class FeatureSets:
-    """Features of the samples, of as many real images of either side, and of all training images."""
+    """Features of the samples, of as many real images of either side, and of the training images searched.
+
+    Attributes:
+        training_images: how many there are; `all_train` may be some of them.
+    """
 
     fake: Tensor
     test: Tensor
     train: Tensor
     all_train: Tensor
+    training_images: int
 
 
 def distribution_figures(sets: FeatureSets, terms: Terms) -> Iterator[Figure]:
@@ -110,7 +115,10 @@ def memorisation_figures(sets: FeatureSets, terms: Terms) -> Iterator[Figure]:
     """How near samples come to training images; the floor is what held-out images do, by definition."""
     n = min(terms.n, MOST_SEARCHED)
     found = memorisation(sets.all_train, sets.test[:n], sets.fake[:n])
-    reference = f"all {len(sets.all_train)} training images"
+    searched, there = len(sets.all_train), sets.training_images
+    reference = (
+        f"all {there} training images" if searched == there else f"{searched} of {there} training images"
+    )
     yield terms.figure("nearest_training_ratio", found.ratio, 1.0, "one", reference=reference, n=n)
     chance = (NEAR * (1 - NEAR) / n) ** 0.5
     yield terms.figure(
@@ -151,11 +159,18 @@ class Verdicts:
     train: Tensor
 
 
+def classifier_of(extractor: FeatureExtractor, classes: tuple[str, ...]) -> ClassifierExtractor | None:
+    """The extractor, if it is itself a classifier of these classes."""
+    if isinstance(extractor, ClassifierExtractor) and extractor.document.classes == classes:
+        return extractor
+    return None
+
+
 def judge_classes(features: FeatureSets, sets: LabelledSets, terms: Terms) -> Verdicts:
     """Ask the extractor's own classifier if it knows these classes, else train one on the real training images."""
-    extractor = terms.extractor
-    if isinstance(extractor, ClassifierExtractor) and extractor.document.classes == sets.classes:
-        name, classify = f"{extractor.name} {extractor.sha256[:12]}", extractor.network.classify
+    known = classifier_of(terms.extractor, sets.classes)
+    if known is not None:
+        name, classify = f"{known.name} {known.sha256[:12]}", known.network.classify
         return Verdicts(name, None, *(classify(of) for of in (features.fake, features.test, features.train)))
     network = fit_transfer_classifier(sets.train, class_count=len(sets.classes), seed=terms.seed)
     name, images = (

@@ -16,8 +16,8 @@ from ml.data.builtin import load_builtin
 from ml.data.packed import PackedDataset
 from ml.data.split import split_dataset
 from ml.errors import InvalidCheckpointError, MlError
-from ml.evaluate import EvaluationReport, evaluate, evaluate_images
-from ml.metrics import transfer
+from ml.evaluate import EvaluationReport, evaluate, evaluate_images, evaluate_quickly
+from ml.metrics import measure, transfer
 from ml.networks.build import build_generator
 from ml.networks.spec import DcganGeneratorSpec
 
@@ -299,3 +299,32 @@ def test_the_command_says_what_is_wrong_in_one_sentence(untrained: SaveSnapshot)
     assert result.exit_code == 1
     assert "needs at least 50 images on each side" in " ".join(result.output.split())
     assert "Traceback" not in result.output
+
+
+def test_a_quick_evaluation_agrees_with_a_whole_one_where_it_measures(
+    untrained: SaveSnapshot, digits: PackedDataset
+) -> None:
+    folder = untrained()
+    whole, quick = evaluate(folder, digits, n=N, seed=3), evaluate_quickly(folder, digits, n=N, seed=3)
+
+    assert {figure.name for figure in quick.report.figures} >= {"frechet_distance", "rarest_class"}
+    for figure in quick.report.figures:
+        assert figure == whole.figure(figure.name)
+    explained = {name for skipped in quick.report.skipped for name in skipped.figures}
+    assert {figure.name for figure in quick.report.figures} | explained == ALL_FIGURES
+    assert torch.equal(quick.searched, sides(digits)[0])
+    assert quick.features.fake.shape[0] == len(quick.samples.images) == N
+
+
+def test_a_quick_evaluation_takes_what_there_is_and_searches_some(
+    untrained: SaveSnapshot, digits: PackedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "QUICK_SEARCHED", 300)
+    quick = evaluate_quickly(untrained(), digits, n=10_000)
+
+    train, test = sides(digits)
+    assert quick.report.n == len(test)
+    assert len(quick.searched) == len(quick.features.all_train) == 300
+    assert bool(torch.isin(quick.searched, train).all())
+    reference = quick.report.figure("nearest_training_ratio").reference
+    assert reference == f"300 of {len(train)} training images"
