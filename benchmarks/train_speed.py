@@ -86,7 +86,9 @@ def written_out(layer: nn.Module) -> list[nn.Module]:
     if not isinstance(layer, UpsampledConv2d):
         return [layer]
     plain_layer = nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1, bias=layer.bias is not None)
-    plain_layer.load_state_dict(layer.state_dict())
+    weights = layer.state_dict()
+    weights["weight"] = weights["weight"].transpose(0, 1).flip(2, 3).contiguous()
+    plain_layer.load_state_dict(weights)
     return [nn.Upsample(scale_factor=2, mode="nearest"), plain_layer]
 
 

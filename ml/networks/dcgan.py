@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ml.networks.conditioning import LatentWithClass
+from ml.networks.layout import channels_last
 from ml.networks.norms import norm_2d
 from ml.networks.resampling import UpsampledConv2d
 from ml.networks.spec import DcganFeatureSpec, DcganGeneratorSpec
@@ -37,7 +38,7 @@ def stage_sizes(px: int) -> list[int]:
 
 def initialise(module: nn.Module) -> None:
     """Draw fresh weights of one layer as the paper does; for `Module.apply`."""
-    if isinstance(module, nn.Conv2d | nn.Linear):
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(module.weight, std=INITIAL_STD)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
@@ -68,7 +69,7 @@ class DcganGenerator(nn.Module):
 
     def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
         coarse = torch.reshape(self.start(self.latent(z, labels)), (len(z), *self.start_shape))
-        images: Tensor = self.body(coarse.contiguous(memory_format=torch.channels_last))
+        images: Tensor = self.body(channels_last(coarse))
         return images
 
 
@@ -94,5 +95,5 @@ class DcganFeatures(nn.Module):
         self.apply(initialise)
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.body(images.contiguous(memory_format=torch.channels_last))
+        features = self.body(channels_last(images))
         return torch.reshape(features, (len(features), -1))

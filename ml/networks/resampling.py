@@ -6,7 +6,6 @@ kernel entries that meet the same pixel can be made beforehand: what remains is 
 Both equal the two passes exactly, borders included, but for rounding.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, pad
 
@@ -20,19 +19,20 @@ def widened(kernel: Tensor) -> Tensor:
     return pad(columns, (0, 0, 0, 1)) + pad(columns, (0, 0, 1, 0))
 
 
-class UpsampledConv2d(nn.Conv2d):
+class UpsampledConv2d(nn.ConvTranspose2d):
     """Nearest upsampling by 2 and a 3x3 convolution: [N, before, H, W] -> [N, after, 2H, 2W].
 
     Unlike a free transposed convolution it cannot leave checkerboards (Odena et al. 2016): its 4x4 kernels
-    are those that 3x3 kernels on the enlarged map have.
+    are those that 3x3 kernels on the enlarged map have. Its weight [before, after, 3, 3] is that of a
+    transposed convolution, the layout in which no step has to turn it.
     """
 
     def __init__(self, before: int, after: int, *, bias: bool = True) -> None:
         super().__init__(before, after, 3, padding=1, bias=bias)
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Conv2d gives it
-        kernel = widened(torch.flip(self.weight, (2, 3))).transpose(0, 1)
-        return conv_transpose2d(input, kernel, self.bias, stride=2, padding=1)
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: A002 - torch's name
+        del output_size
+        return conv_transpose2d(input, widened(self.weight), self.bias, stride=2, padding=1)
 
 
 class PooledConv2d(nn.Conv2d):
@@ -41,5 +41,5 @@ class PooledConv2d(nn.Conv2d):
     def __init__(self, before: int, after: int, *, bias: bool = True) -> None:
         super().__init__(before, after, 3, padding=1, bias=bias)
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Conv2d gives it
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         return conv2d(input, 0.25 * widened(self.weight), self.bias, stride=2, padding=1)

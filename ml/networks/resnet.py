@@ -12,6 +12,7 @@ from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from ml.networks.conditioning import LatentWithClass
 from ml.networks.dcgan import stage_sizes
+from ml.networks.layout import channels_last
 from ml.networks.norms import norm_2d
 from ml.networks.resampling import PooledConv2d, UpsampledConv2d
 from ml.networks.spec import ResnetFeatureSpec, ResnetGeneratorSpec
@@ -20,7 +21,7 @@ WIDEST_MULTIPLE = 4
 
 
 def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d | nn.Linear):
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
@@ -67,7 +68,7 @@ class ResnetGenerator(nn.Module):
 
     def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
         coarse = torch.reshape(self.start(self.latent(z, labels)), (len(z), *self.start_shape))
-        images: Tensor = self.end(self.blocks(coarse.contiguous(memory_format=torch.channels_last)))
+        images: Tensor = self.end(self.blocks(channels_last(coarse)))
         return images
 
 
@@ -108,5 +109,5 @@ class ResnetFeatures(nn.Module):
         self.apply(_initialise)
 
     def forward(self, images: Tensor) -> Tensor:
-        maps = self.blocks(images.contiguous(memory_format=torch.channels_last))
+        maps = self.blocks(channels_last(images))
         return relu(maps).sum(dim=(2, 3))

@@ -5,13 +5,15 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv2d, interpolate
+from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, interpolate
 
+from ml.networks.layout import channels_last
 from ml.networks.resampling import PooledConv2d, UpsampledConv2d
 
 
 def upsample_then_convolve(images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return conv2d(interpolate(images, scale_factor=2.0, mode="nearest"), weight, bias, padding=1)
+    large = interpolate(images, scale_factor=2.0, mode="nearest")
+    return conv_transpose2d(large, weight, bias, padding=1)
 
 
 def convolve_then_pool(images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -58,3 +60,14 @@ def test_has_the_second_derivatives_that_penalties_need(
     torch.testing.assert_close(
         steepness_gradient(layer(images)), steepness_gradient(two_passes(images, layer.weight, layer.bias))
     )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_layout_survives_the_first_layer(channels: int) -> None:
+    images = torch.rand(2, channels, 8, 8, requires_grad=True)
+    placed = channels_last(images)
+    assert torch.equal(placed, images)
+    maps = conv2d(placed, torch.rand(4, channels, 4, 4), stride=2, padding=1)
+    assert maps.is_contiguous(memory_format=torch.channels_last)
+    (gradient,) = torch.autograd.grad(placed.square().sum(), images)
+    torch.testing.assert_close(gradient, 2 * images.detach())
