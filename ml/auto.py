@@ -23,6 +23,7 @@ TUNED_BY_RECIPES = frozenset(
         "adam_beta1",
         "adam_beta2",
         "ema_halflife_kimg",
+        "kid_kimg",
         "latent_size",
     }
 )

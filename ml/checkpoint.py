@@ -9,9 +9,9 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -28,11 +28,28 @@ from ml.networks.spec import LARGEST_CLASS_COUNT, GeneratorSpec
 FORMAT_VERSION = 1
 STATE, SNAPSHOT = "state", "snapshot"
 _WEIGHT_PREFIXES = ("generator.", "discriminator.", "encoder.", "ema.")
+_Document = TypeVar("_Document", bound=BaseModel)
 
 
 def software_versions() -> dict[str, str]:
     """Versions that can change the result of a computation."""
     return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
+
+
+class HoldoutRecord(BaseModel, frozen=True):
+    """Which images training never saw.
+
+    Attributes:
+        share: asked for, or that of the data's own test split.
+        method: the rule in one line.
+        train: images learned from.
+        held_out: images never shown.
+    """
+
+    share: float = Field(ge=0, lt=1)
+    method: str
+    train: int = Field(ge=0)
+    held_out: int = Field(ge=0)
 
 
 class SnapshotDocument(BaseModel, extra="allow", frozen=True):
@@ -45,6 +62,7 @@ class SnapshotDocument(BaseModel, extra="allow", frozen=True):
         config: its settings.
         images_seen: real images it was trained on.
         dataset: name and content hash of the data.
+        holdout: which of it training never saw; None for a generator that was not trained by us.
     """
 
     generator: GeneratorSpec
@@ -53,6 +71,7 @@ class SnapshotDocument(BaseModel, extra="allow", frozen=True):
     config: dict[str, Any]
     images_seen: int = Field(ge=0)
     dataset: dict[str, Any]
+    holdout: HoldoutRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -64,8 +83,7 @@ class Snapshot:
     sha256: str
 
 
-@dataclass(frozen=True)
-class StateDocument:
+class StateDocument(BaseModel, frozen=True, strict=True, allow_inf_nan=False):
     """What a training state says beside its tensors.
 
     Attributes:
@@ -75,21 +93,25 @@ class StateDocument:
         images_seen: real images shown.
         seconds: training time.
         precision: fp32 or bf16.
+        device: kind of device it was computed on, such as cpu or cuda.
+        devices: how many of them shared the work.
         versions: of the software that wrote it.
     """
 
     recipe: str
     config: dict[str, Any]
     dataset_sha256: str
-    images_seen: int
-    seconds: float
+    images_seen: int = Field(ge=0)
+    seconds: float = Field(ge=0)
     precision: Literal["fp32", "bf16"]
-    versions: dict[str, str] = field(default_factory=software_versions)
+    device: str
+    devices: int = Field(default=1, ge=1)
+    versions: dict[str, str] = Field(default_factory=software_versions)
 
 
 def save_training_state(folder: Path, tensors: Mapping[str, Tensor], document: StateDocument) -> None:
     """Write a training state; `folder` appears complete or not at all."""
-    _save(folder, STATE, dict(tensors), vars(document))
+    _save(folder, STATE, dict(tensors), document.model_dump(mode="json"))
 
 
 def load_training_state(
@@ -100,12 +122,10 @@ def load_training_state(
     Raises:
         InvalidCheckpointError: files missing or changed, or tensors that do not fit or are not finite.
     """
-    tensors, document = _load(folder, STATE)
+    tensors, raw = _load(folder, STATE)
+    document = _validated(StateDocument, raw, folder / f"{STATE}.json")
     _check_tensors(tensors, expected, folder)
-    known = {name: document[name] for name in StateDocument.__dataclass_fields__ if name in document}
-    if len(known) < len(StateDocument.__dataclass_fields__):
-        raise InvalidCheckpointError("checkpoint.document", f"{folder}/state.json lacks a field.")
-    return tensors, StateDocument(**known)
+    return tensors, document
 
 
 def read_training_config(folder: Path) -> tuple[str, dict[str, Any]]:
@@ -138,14 +158,7 @@ def load_snapshot(folder: Path) -> Snapshot:
             fit it or are not finite.
     """
     tensors, raw = _load(folder, SNAPSHOT)
-    try:
-        document = SnapshotDocument.model_validate(raw)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        raise InvalidCheckpointError(
-            "checkpoint.document", f"{folder}/snapshot.json: {place}: {problem['msg']}."
-        ) from error
+    document = _validated(SnapshotDocument, raw, folder / f"{SNAPSHOT}.json")
     spec: GeneratorSpec = document.generator
     if spec.classes != len(document.classes):
         raise InvalidCheckpointError(
@@ -228,6 +241,15 @@ def _read_document(path: Path, kind: str) -> dict[str, Any]:
             f"{path} has format {document.get('format')!r}; this version reads format {FORMAT_VERSION}.",
         )
     return document
+
+
+def _validated(kind: type[_Document], raw: dict[str, Any], path: Path) -> _Document:
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise InvalidCheckpointError("checkpoint.document", f"{path}: {place}: {problem['msg']}.") from error
 
 
 def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], folder: Path) -> None:

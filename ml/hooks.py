@@ -46,8 +46,9 @@ class Hooks:
         should_stop: asked before every step, so it must be cheap.
         on_checkpoint: a training state was completed in this folder; it stays until the next one is complete.
         on_grid: a sample grid (PNG, labelled as AI-made) was written.
-        on_event: something worth a line in a log: `data_profile`, `data_warning`, `recipe_chosen`, `started`,
-            `resumed`, `health_warn`, `health_rollback`, `health_reset`, `health_stop`, `finished`, `stopped`.
+        on_event: something worth a line in a log: `data_profile`, `data_warning`, `data_split`,
+            `recipe_chosen`, `started`, `resumed`, `resumed_inexactly`, `health_warn`, `health_rollback`,
+            `health_reset`, `health_stop`, `early_stop`, `snapshot_chosen`, `finished`, `stopped`.
     """
 
     on_progress: Callable[[Progress], None] = _ignore_progress
@@ -65,6 +66,9 @@ class TrainingResult:
         recipe: what was trained; the chosen one for `auto`.
         config: its settings.
         profile: what the data are like, see `ml.profile.DataProfile.as_json`.
+        snapshot_images_seen: when the published weights were taken; 0 without a snapshot.
+        snapshot_chosen: why these, as the event `snapshot_chosen` says it; empty when nothing was measured.
+        holdout: which images were held out, see `ml.checkpoint.HoldoutRecord`.
     """
 
     status: Literal["finished", "stopped"]
@@ -77,3 +81,6 @@ class TrainingResult:
     recipe: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     profile: dict[str, Any] = field(default_factory=dict)
+    snapshot_images_seen: int = 0
+    snapshot_chosen: dict[str, Any] = field(default_factory=dict)
+    holdout: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What a data set is like, before time is spent on it: sizes, duplicates, class balance, and what to expect.
+"""What a data set is like, before time is spent on it: sizes, duplicates, leakage, class balance, what to expect.
 
 A generator repeats the biases and gaps of its data, so they are named at the start of a run and in the
 model card.
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from ml.data.packed import PackedDataset
+from ml.data.split import Split
 
 FEW_IMAGES = 1_000
 """Below this a discriminator remembers the images instead of learning what they share."""
@@ -49,7 +50,11 @@ class DataProfile:
             them; measured on `near_duplicates_checked` images.
         near_duplicates_checked: images that this was measured on.
         single_colour: images without any structure.
+        held_out: images that training does not see.
+        leaked: of those, how many equal an image of the training side.
+        nearly_leaked: how many of `leaks_checked` held-out images have a near copy on the training side.
         class_counts: images by class name; empty without labels.
+        classes_held_out: classes all of whose images are held out.
         warnings: what to expect from such data.
     """
 
@@ -61,7 +66,12 @@ class DataProfile:
     near_duplicate_share: float
     near_duplicates_checked: int
     single_colour: int
+    held_out: int
+    leaked: int
+    nearly_leaked: int
+    leaks_checked: int
     class_counts: dict[str, int]
+    classes_held_out: tuple[str, ...]
     warnings: tuple[DataWarning, ...]
 
     @property
@@ -71,21 +81,32 @@ class DataProfile:
 
     def as_json(self) -> dict[str, Any]:
         """The profile as plain values."""
-        return {**asdict(self), "warnings": [asdict(warning) for warning in self.warnings]}
+        return {
+            **asdict(self),
+            "classes_held_out": list(self.classes_held_out),
+            "warnings": [asdict(warning) for warning in self.warnings],
+        }
 
 
-def profile_dataset(dataset: PackedDataset) -> DataProfile:
-    """Look at every image once, and at up to 1,000 of them for near copies. Deterministic."""
+def profile_dataset(dataset: PackedDataset, split: Split | None = None) -> DataProfile:
+    """Look at every image once, and at up to 1,000 of each side for near copies. Deterministic.
+
+    Args:
+        dataset: what to look at.
+        split: what of it is held out; None is nothing.
+    """
     images = dataset.images
     channels, height, width = dataset.image_shape
-    flat = images.flatten(1)
-    distinct_rows = _first_of_each(flat)
-    near, checked = _near_duplicates(images[distinct_rows])
-    labels = dataset.labels
-    class_counts: dict[str, int] = {}
-    if labels is not None:
-        counts = torch.bincount(labels, minlength=len(dataset.classes)).tolist()
-        class_counts = dict(zip(dataset.classes, counts, strict=True))
+    original = _originals(images.flatten(1))
+    distinct_rows = torch.unique(original)
+    small = torch.cat([_pooled(chunk) for chunk in torch.split(images, _CHUNK * 8)])
+    near, checked = _near_duplicates(images, small, distinct_rows)
+    nothing = torch.empty(0, dtype=torch.int64)
+    train, test = (torch.arange(len(images)), nothing) if split is None else (split.train, split.test)
+    is_leaked = torch.isin(original[test], original[train])
+    nearly_leaked, leaks_checked = _near_leaks(images, small, train, test[~is_leaked])
+    class_counts = _class_counts(dataset, torch.arange(len(images)))
+    left = _class_counts(dataset, train)
     facts = DataProfile(
         count=len(images),
         width=width,
@@ -95,7 +116,12 @@ def profile_dataset(dataset: PackedDataset) -> DataProfile:
         near_duplicate_share=round(near / max(checked, 1), 4),
         near_duplicates_checked=checked,
         single_colour=int(_is_single_colour(images).sum()),
+        held_out=len(test),
+        leaked=int(is_leaked.sum()),
+        nearly_leaked=nearly_leaked,
+        leaks_checked=leaks_checked,
         class_counts=class_counts,
+        classes_held_out=tuple(name for name, count in class_counts.items() if count and not left[name]),
         warnings=(),
     )
     return DataProfile(
@@ -104,12 +130,19 @@ def profile_dataset(dataset: PackedDataset) -> DataProfile:
     )
 
 
-def _first_of_each(rows: Tensor) -> Tensor:
-    """Indices of the rows that no earlier row equals, int64."""
+def _originals(rows: Tensor) -> Tensor:
+    """For each row the index of the first that equals it, int64 [N]."""
     seen: dict[bytes, int] = {}
-    for index, row in enumerate(rows.numpy()):
-        seen.setdefault(hashlib.blake2b(row.data, digest_size=16).digest(), index)
-    return torch.tensor(sorted(seen.values()), dtype=torch.int64)
+    hashed = (hashlib.blake2b(row.data, digest_size=16).digest() for row in rows.contiguous().numpy())
+    return torch.tensor([seen.setdefault(key, index) for index, key in enumerate(hashed)])
+
+
+def _class_counts(dataset: PackedDataset, side: Tensor) -> dict[str, int]:
+    """Images by class name among those at these positions; empty without labels."""
+    if dataset.labels is None:
+        return {}
+    counts = torch.bincount(dataset.labels[side], minlength=len(dataset.classes)).tolist()
+    return dict(zip(dataset.classes, counts, strict=True))
 
 
 def _is_single_colour(images: Tensor) -> Tensor:
@@ -118,23 +151,46 @@ def _is_single_colour(images: Tensor) -> Tensor:
     return (by_channel.amax(dim=2) == by_channel.amin(dim=2)).all(dim=1)
 
 
-def _near_duplicates(images: Tensor) -> tuple[int, int]:
-    """(how many of the checked images have a near copy, how many were checked)."""
-    count = len(images)
-    if count < 2:
-        return 0, count
-    checked = min(count, NEAR_DUPLICATES_CHECKED)
-    picked = torch.linspace(0, count - 1, checked).long()
-    small = torch.cat([_pooled(chunk) for chunk in torch.split(images, _CHUNK * 8)])
-    squares = small.square().sum(dim=1)
-    found = 0
-    for rows in torch.split(picked, _CHUNK):
-        distances = squares - 2 * small[rows] @ small.T
-        distances[torch.arange(len(rows)), rows] = torch.inf
-        nearest = distances.argmin(dim=1)
-        difference = (images[rows].float() - images[nearest].float()).abs().flatten(1).mean(dim=1)
-        found += int((difference <= NEAR_GREY_LEVELS).sum())
-    return found, checked
+def _near_duplicates(images: Tensor, small: Tensor, distinct: Tensor) -> tuple[int, int]:
+    """(how many of the checked images have a near copy, how many were checked) among different ones."""
+    if len(distinct) < 2:
+        return 0, len(distinct)
+    picked = _some(distinct)
+    return int(_has_near(images, small, picked, distinct).sum()), len(picked)
+
+
+def _near_leaks(images: Tensor, small: Tensor, train: Tensor, test: Tensor) -> tuple[int, int]:
+    """(how many of the checked held-out images have a near copy in training, how many were checked)."""
+    picked = _some(test)
+    return int(_has_near(images, small, picked, train).sum()), len(picked)
+
+
+def _some(rows: Tensor) -> Tensor:
+    """At most 1,000 of these positions, evenly spread."""
+    if not len(rows):
+        return rows
+    return rows[torch.linspace(0, len(rows) - 1, min(len(rows), NEAR_DUPLICATES_CHECKED)).long()]
+
+
+def _has_near(images: Tensor, small: Tensor, rows: Tensor, among: Tensor) -> Tensor:
+    """Whether each of `rows` has another image among `among` that hardly differs: bool.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        small: their coarse versions, in which the nearest one is looked for.
+        rows: positions to judge.
+        among: positions to search; a row is never its own copy.
+    """
+    found = [torch.empty(0, dtype=torch.bool)]
+    searched = small[among]
+    squares = searched.square().sum(dim=1)
+    for part in torch.split(rows, _CHUNK):
+        distances = squares - 2 * small[part] @ searched.T
+        distances[part[:, None] == among] = torch.inf
+        nearest = among[distances.argmin(dim=1)]
+        difference = (images[part].float() - images[nearest].float()).abs().flatten(1).mean(dim=1)
+        found.append(difference <= NEAR_GREY_LEVELS)
+    return torch.cat(found)
 
 
 def _pooled(images: Tensor) -> Tensor:
@@ -163,9 +219,25 @@ def _warnings(facts: DataProfile) -> list[DataWarning]:
             f"{facts.distinct:,} different images make a small set: on long runs set augment_probability.",
         )
     _warn_of_shares(facts, warn_list=warnings)
+    _warn_of_leaks(facts, warn_list=warnings)
     if facts.class_counts:
-        _warn_of_classes(facts.class_counts, warn_list=warnings)
+        _warn_of_classes(facts, warn_list=warnings)
     return warnings
+
+
+def _warn_of_leaks(facts: DataProfile, *, warn_list: list[DataWarning]) -> None:
+    if facts.leaked:
+        message = (
+            f"{facts.leaked:,} of {facts.held_out:,} held-out images equal an image of the training side: figures "
+            "measured on them flatter a generator that memorises."
+        )
+        warn_list.append(DataWarning("leakage", message))
+    if facts.nearly_leaked > SHARE_WORTH_A_WARNING * facts.leaks_checked:
+        message = (
+            f"{facts.nearly_leaked:,} of {facts.leaks_checked:,} held-out images looked at have a near copy on the "
+            "training side: figures measured on them flatter a generator that memorises."
+        )
+        warn_list.append(DataWarning("near_leakage", message))
 
 
 def _warn_of_shares(facts: DataProfile, *, warn_list: list[DataWarning]) -> None:
@@ -182,7 +254,12 @@ def _warn_of_shares(facts: DataProfile, *, warn_list: list[DataWarning]) -> None
         warn_list.append(DataWarning("single_colour", message))
 
 
-def _warn_of_classes(counts: dict[str, int], *, warn_list: list[DataWarning]) -> None:
+def _warn_of_classes(facts: DataProfile, *, warn_list: list[DataWarning]) -> None:
+    counts = facts.class_counts
+    if facts.classes_held_out:
+        names = ", ".join(facts.classes_held_out[:10])
+        message = f"All images of the class {names} are held out: samples of it will be noise."
+        warn_list.append(DataWarning("class_held_out", message))
     empty = [name for name, count in counts.items() if count == 0]
     present = {name: count for name, count in counts.items() if count}
     if empty:

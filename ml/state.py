@@ -6,6 +6,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
+from ml.best import BestSnapshot
 from ml.catalog import GanConfig, RecipeConfig
 from ml.data.sampler import IndexSampler
 from ml.ema import Ema
@@ -63,6 +64,8 @@ class TrainingState:
         good: tensors of the players when they were last found in good health.
         keeps_good: whether `tensors` includes `good`, which an exact resume needs.
         health: what the health checks remember.
+        best: the best snapshot so far.
+        keeps_best: whether `tensors` includes it, which measuring snapshots needs.
         precision: of the network passes, fixed for the whole run.
         images_seen: real images shown so far.
         seconds: training time so far, over all parts of the run.
@@ -81,10 +84,12 @@ class TrainingState:
     penalty: torch.Generator
     device: torch.device
     keeps_good: bool = False
+    keeps_best: bool = False
     precision: Precision = "fp32"
     images_seen: int = 0
     seconds: float = 0.0
     health: HealthCounters = field(default_factory=HealthCounters)
+    best: BestSnapshot = field(default_factory=BestSnapshot)
     good: dict[str, Tensor] = field(init=False)
     _streams: dict[str, torch.Generator] = field(init=False)
 
@@ -93,6 +98,10 @@ class TrainingState:
         if self.discriminator is not None:
             self.discriminator.mask_rng = self.augmentation
         self.remember_good()
+        if self.keeps_best:
+            self.best.weights = {
+                name: value.detach().clone() for name, value in self.ema.module.state_dict().items()
+            }
 
     @classmethod
     def fresh(
@@ -147,6 +156,7 @@ class TrainingState:
             penalty=random_stream(config.seed, "penalty"),
             device=device,
             keeps_good=config.deterministic and config.max_rollbacks > 0,
+            keeps_best=config.kid_kimg > 0,
         )
 
     def tensors(self) -> dict[str, Tensor]:
@@ -157,6 +167,8 @@ class TrainingState:
         named["health.counters"] = self.health.tensor()
         if self.keeps_good:
             named |= {f"good.{name}": value for name, value in self.good.items()}
+        if self.keeps_best:
+            named |= {f"best.{name}": value for name, value in self.best.tensors().items()}
         return {name: value.detach().cpu().contiguous() for name, value in named.items()}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
@@ -170,6 +182,8 @@ class TrainingState:
             self.good = _below("good", tensors)
         else:
             self.remember_good()
+        if self.keeps_best:
+            self.best.restore(_below("best", tensors))
 
     def remember_good(self) -> None:
         """Keep a copy of the players and their optimisers as they are now."""

@@ -6,24 +6,20 @@
 
     train(load_builtin("digits"), parse_config("dcgan", {"kimg": 20}), recipe="dcgan", out=Path("run"))
 
-The folder `out` then holds `snapshot/` (to sample from), `checkpoints/` (to resume from), `grid.png`,
-`grids/` (pictures on the way) and `metrics.jsonl`.
+The folder `out` then holds `snapshot/` (the best one, to sample from), `checkpoints/` (to resume from),
+`grid.png`, `grids/` (pictures on the way) and `metrics.jsonl`.
 """
 
-import time
 from pathlib import Path
 
 import torch
 
-from ml.auto import choose_recipe, rechoose
-from ml.catalog import RecipeConfig, check_dataset
-from ml.checkpoint import read_training_config
+from ml.catalog import RecipeConfig
 from ml.codecs.provenance import Provenance
 from ml.data.packed import PackedDataset
 from ml.environment import default_device, deterministic_mode
-from ml.errors import InvalidDatasetError
 from ml.hooks import Hooks, Progress, Stop, TrainingResult
-from ml.profile import DataProfile, profile_dataset
+from ml.plan import make_plan
 from ml.run import Run
 
 __all__ = ["Hooks", "Progress", "Stop", "TrainingResult", "train"]
@@ -56,7 +52,7 @@ def train(
         out: folder for everything the run writes; made if need be.
         hooks: called between steps, see `Hooks`.
         resume: folder of a training state to go on from. The recipe, data and settings must be those of
-            that run; only budgets and report intervals may differ.
+            that run; only budgets and report intervals may differ, and with an event the number format.
         checkpoint_seconds: time between two training states.
         device: where to compute; None takes a GPU if there is one.
         provenance: what the AI-made label of the grids says.
@@ -66,94 +62,33 @@ def train(
         InvalidCheckpointError: `resume` is damaged or of another run.
         NonFiniteLossError: training broke down.
     """
-    _refuse_unsuitable(dataset, config, recipe)
-    profile = _profile(dataset, hooks, is_fresh=resume is None)
-    if recipe == "auto":
-        recipe, config = _choose(config, profile, hooks, resume)
-        _refuse_unsuitable(dataset, config, recipe)
-    with deterministic_mode(config.deterministic):
-        run = Run.prepare(
-            dataset,
-            profile,
-            config,
-            recipe=recipe,
-            out=out,
-            hooks=hooks,
-            resume=resume,
-            device=device or default_device(),
-            provenance=provenance,
-        )
-        checkpoint_due_at = time.monotonic() + checkpoint_seconds
-        while not run.is_budget_used():
+    plan = make_plan(
+        dataset,
+        config,
+        recipe=recipe,
+        out=out,
+        hooks=hooks,
+        resume=resume,
+        device=device or default_device(),
+        provenance=provenance,
+    )
+    with deterministic_mode(plan.config.deterministic):
+        run = Run.prepare(plan, checkpoint_seconds=checkpoint_seconds)
+        while not run.is_over():
             stop = hooks.should_stop()
             if stop is not None:
-                if stop is Stop.CHECKPOINT:
-                    run.write_checkpoint()
-                return run.result("stopped")
+                return run.end_early(stop)
 
             run.step()
 
             if run.is_check_due():
                 run.check_health()
-            if run.is_tick_due():
-                run.report()
-            if run.is_grid_due():
-                run.draw_grid()
-            if time.monotonic() >= checkpoint_due_at:
-                run.write_checkpoint()
-                checkpoint_due_at = time.monotonic() + checkpoint_seconds
-        if not run.is_check_due():
-            run.check_health(is_last=True)
-        run.report()
-        run.write_checkpoint()
-        run.write_snapshot()
-        return run.result("finished")
-
-
-def _refuse_unsuitable(dataset: PackedDataset, config: RecipeConfig, recipe: str) -> None:
-    channels, height, width = dataset.image_shape
-    problems = check_dataset(
-        recipe,
-        config,
-        width=width,
-        height=height,
-        channels=channels,
-        count=len(dataset.images),
-        classes=len(dataset.classes),
-    )
-    if problems:
-        raise InvalidDatasetError("dataset.unsuitable", " ".join(problems))
-
-
-def _profile(dataset: PackedDataset, hooks: Hooks, *, is_fresh: bool) -> DataProfile:
-    """Look at the data, and tell the hook when the run begins."""
-    profile = profile_dataset(dataset)
-    if profile.distinct == 1:
-        raise InvalidDatasetError(
-            "dataset.all_equal",
-            f"All {profile.count:,} images are equal: there is nothing to learn from them.",
-        )
-    if is_fresh:
-        hooks.on_event("data_profile", profile.as_json())
-        for warning in profile.warnings:
-            hooks.on_event("data_warning", {"code": warning.code, "message": warning.message})
-    return profile
-
-
-def _choose(
-    config: RecipeConfig, profile: DataProfile, hooks: Hooks, resume: Path | None
-) -> tuple[str, RecipeConfig]:
-    """What `auto` stands for: chosen at the start of a run, and as it was chosen on resume."""
-    if resume is not None:
-        name, stored = read_training_config(resume)
-        return name, rechoose(name, stored, config)
-    choice = choose_recipe(config, profile)
-    hooks.on_event(
-        "recipe_chosen",
-        {
-            "recipe": choice.recipe,
-            "reason": choice.reason,
-            "config": choice.config.model_dump(mode="json"),
-        },
-    )
-    return choice.recipe, choice.config
+            if run.quality.is_due():
+                run.quality.measure()
+            if run.reports.is_due():
+                run.reports.report()
+            if run.snapshots.is_grid_due():
+                run.snapshots.draw_grid()
+            if run.checkpoints.is_due():
+                run.checkpoints.write()
+        return run.finish()

@@ -11,7 +11,9 @@ from ml.catalog.vae import VaeConfig, VaeGanConfig
 _ALL_RECIPES = (
     image_recipe(
         "mlp-gan",
-        with_defaults("MlpGanConfig", GanConfig, network="mlp", discriminator_norm="none", kimg=60.0),
+        with_defaults(
+            "MlpGanConfig", GanConfig, network="mlp", discriminator_norm="none", kimg=60.0, kid_kimg=30.0
+        ),
         title="Dense GAN",
         summary="Fully connected generator and discriminator: the first GAN. Trains in seconds, blurs above "
         "32 px.",

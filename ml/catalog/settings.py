@@ -7,7 +7,9 @@ from pydantic import BaseModel, Field, model_validator
 
 from ml.catalog.fields import LARGEST_SEED, Width, channels, unit, widths
 
-MAY_DIFFER_ON_RESUME = frozenset({"kimg", "max_seconds", "tick_seconds", "grid_seconds"})
+MAY_DIFFER_ON_RESUME = frozenset(
+    {"kimg", "max_seconds", "tick_seconds", "grid_seconds", "early_stop_patience", "card_samples"}
+)
 """Settings that do not change the weights at a given number of images, unless a schedule follows kimg."""
 
 
@@ -27,6 +29,13 @@ class RecipeConfig(BaseModel, extra="forbid", frozen=True, strict=True, allow_in
         le=30 * 24 * 3600,
         description="Stop earlier when training has taken this long, resumed parts included.",
         json_schema_extra=unit("seconds"),
+    )
+    holdout: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="Share of the images that training never sees, for honest evaluation. null: a tenth of 500 "
+        "images or more, none of fewer. Data that come with a test split keep that one.",
     )
     batch_size: int = Field(
         default=32,
@@ -103,6 +112,23 @@ class RecipeConfig(BaseModel, extra="forbid", frozen=True, strict=True, allow_in
         "new random numbers, before it fails.",
         json_schema_extra=unit("rollbacks"),
     )
+    kid_kimg: float = Field(
+        default=10.0,
+        ge=0,
+        le=1_000_000,
+        description="Images between two measurements of the kernel distance (KID) to held-out images, growing "
+        "to a twentieth of the images seen. The snapshot with the lowest is published. 0 turns it off, and "
+        "the last snapshot is published.",
+        json_schema_extra=unit("kimg"),
+    )
+    early_stop_patience: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="End the run after so many measurements in a row that found no better snapshot. 0 never "
+        "does: the budget decides.",
+        json_schema_extra=unit("measurements"),
+    )
     tick_seconds: float = Field(
         default=1.0,
         ge=0,
@@ -118,6 +144,15 @@ class RecipeConfig(BaseModel, extra="forbid", frozen=True, strict=True, allow_in
         json_schema_extra=unit("seconds"),
     )
 
+    card_samples: int = Field(
+        default=500,
+        ge=0,
+        le=10_000,
+        description="Samples that the model card's figures are measured with after training, beside as many "
+        "held-out images. 0 measures nothing.",
+        json_schema_extra=unit("images"),
+    )
+
     @property
     def total_images(self) -> int:
         """The budget in real images, rounded up to whole batches."""
@@ -129,6 +164,12 @@ class RecipeConfig(BaseModel, extra="forbid", frozen=True, strict=True, allow_in
             msg = (
                 f"kimg={self.kimg:g} is {self.kimg * 1000:g} images, less than one batch of "
                 f"{self.batch_size}: raise kimg or lower batch_size"
+            )
+            raise ValueError(msg)
+        if self.early_stop_patience and not self.kid_kimg:
+            msg = (
+                "early_stop_patience counts measurements of the kernel distance, and kid_kimg=0 turns them off: "
+                "set kid_kimg, or early_stop_patience=0"
             )
             raise ValueError(msg)
         if self.deterministic and self.max_seconds is not None:

@@ -46,4 +46,7 @@ class IndexSampler:
         """Continue where the sampler of this state was; it must be over as many images."""
         self._rng.set_state(state["rng"])
         self._begin_epoch()
-        self._position = int(state["position"])
+        position = int(state["position"])
+        if not 0 <= position < self._count:
+            raise ValueError(f"the sampler's place {position} is not among {self._count} images")
+        self._position = position

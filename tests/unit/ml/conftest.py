@@ -44,12 +44,23 @@ def tiny_config() -> Callable[..., RecipeConfig]:
     return make
 
 
-@pytest.fixture
-def striped_dataset() -> PackedDataset:
-    """48 images of 8 px in two classes that a network can tell apart: bright rows or bright columns."""
+def stripes(count: int) -> PackedDataset:
+    """Images of 8 px in two classes that a network can tell apart: bright rows or bright columns."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 64, (48, 1, 8, 8), generator=generator, dtype=torch.uint8)
-    labels = torch.arange(48) % 2
+    images = torch.randint(0, 64, (count, 1, 8, 8), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(count) % 2
     images[labels == 0, :, ::2, :] += 180
     images[labels == 1, :, :, ::2] += 180
     return PackedDataset.create(name="stripes", images=images, labels=labels, classes=["rows", "columns"])
+
+
+@pytest.fixture
+def striped_dataset() -> PackedDataset:
+    """48 images: too few to hold any out, and to measure samples by."""
+    return stripes(48)
+
+
+@pytest.fixture
+def split_stripes() -> PackedDataset:
+    """160 images: with `holdout=0.4`, more than 50 on each side."""
+    return stripes(160)

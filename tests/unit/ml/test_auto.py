@@ -25,7 +25,12 @@ def profile(*, distinct: int = 60_000, px: int = 28) -> DataProfile:
         near_duplicate_share=0.0,
         near_duplicates_checked=0,
         single_colour=0,
+        held_out=0,
+        leaked=0,
+        nearly_leaked=0,
+        leaks_checked=0,
         class_counts={},
+        classes_held_out=(),
         warnings=(),
     )
 

@@ -38,6 +38,7 @@ DOCUMENT = StateDocument(
     images_seen=8,
     seconds=1.5,
     precision="fp32",
+    device="cpu",
 )
 
 

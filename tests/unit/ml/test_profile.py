@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ml.data.packed import PackedDataset
+from ml.data.split import split_dataset
 from ml.profile import profile_dataset
 
 
@@ -75,6 +76,41 @@ def test_class_balance() -> None:
     assert "none" in messages["empty_class"]
     assert "rare 8" in messages["class_imbalance"]
     assert "class_imbalance" not in codes(dataset(noise(88), torch.tensor([0] * 80 + [1] * 8), ("a", "b")))
+
+
+def with_test_split(images: Tensor, held_out: int, **labels: Any) -> PackedDataset:
+    """The last images are the test split that the data came with."""
+    own = torch.arange(len(images)) >= len(images) - held_out
+    return PackedDataset.create(name="data", images=images, held_out=own, **labels)
+
+
+def test_copies_across_the_split_are_leaks() -> None:
+    originals = (noise(100, px=16) // 2) + 60
+    near = originals[10:15] + 1
+    data = with_test_split(torch.cat((originals, noise(20, px=16), originals[:4], near)), 29)
+    profile = profile_dataset(data, split_dataset(data))
+    assert (profile.held_out, profile.leaked) == (29, 4)
+    assert (profile.nearly_leaked, profile.leaks_checked) == (5, 25)  # exact copies are not counted twice
+    messages = {warning.code: warning.message for warning in profile.warnings}
+    assert messages["leakage"].startswith("4 of 29 held-out images equal")
+    assert messages["near_leakage"].startswith("5 of 25")
+
+
+def test_a_split_by_pixels_keeps_exact_copies_together() -> None:
+    data = dataset(noise(300).repeat(2, 1, 1, 1))
+    profile = profile_dataset(data, split_dataset(data, holdout=0.3))
+    assert profile.held_out > 100
+    assert profile.leaked == profile.nearly_leaked == 0
+    assert profile_dataset(data).held_out == 0
+
+
+def test_a_class_that_training_never_sees_is_named() -> None:
+    labels = torch.tensor([0] * 60 + [1] * 10)
+    data = with_test_split(noise(70), 10, labels=labels, classes=("kept", "lost"))
+    profile = profile_dataset(data, split_dataset(data))
+    assert profile.classes_held_out == ("lost",)
+    assert profile.class_counts == {"kept": 60, "lost": 10}
+    assert "class_held_out" in [warning.code for warning in profile.warnings]
 
 
 def test_profile_is_plain_json() -> None:

@@ -49,12 +49,15 @@ def train_in_parts(
 
 @pytest.mark.parametrize("recipe", TRAINED)
 def test_every_recipe_resumes_exactly(
-    recipe: str, striped_dataset: PackedDataset, tiny_config: MakeConfig, tmp_path: Path
+    recipe: str, split_stripes: PackedDataset, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
-    """Networks, average, optimisers, random streams, health: the same file, byte for byte."""
-    config = tiny_config(recipe, deterministic=True, augment_flip=True, health_kimg=0.016, seed=3)
-    whole, resumed = train_in_parts(striped_dataset, config, recipe, tmp_path, [3, 2])
+    """Networks, average, optimisers, random streams, health, the best snapshot: the same file, byte for byte."""
+    watched = {"health_kimg": 0.016, "holdout": 0.4, "kid_kimg": 0.016}
+    config = tiny_config(recipe, deterministic=True, augment_flip=True, seed=3, **watched)
+    whole, resumed = train_in_parts(split_stripes, config, recipe, tmp_path, [3, 2])
     assert state_file(whole) == state_file(resumed)
+    published = (weights_sha256(tmp_path / part / "snapshot") for part in ("whole", "last"))
+    assert len(set(published)) == 1
     sampler = Sampler.load(tmp_path / "last" / "snapshot")
     assert sampler.image_shape == (8, 8, 1)
     assert sampler.classes == ("rows", "columns")

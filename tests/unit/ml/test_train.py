@@ -63,7 +63,8 @@ def test_snapshot_says_where_it_comes_from(
     train(striped_dataset, config, recipe="dcgan", out=tmp_path)
     document = json.loads((tmp_path / "snapshot" / "snapshot.json").read_text())
     assert document["recipe"] == "dcgan"
-    assert document["config"] == config.model_dump(mode="json")
+    # What was left open is filled in: 48 images are too few to hold any out.
+    assert document["config"] == config.model_dump(mode="json") | {"holdout": 0.0}
     assert document["images_seen"] == 64
     assert document["dataset"] == {
         "name": "stripes",
@@ -139,10 +140,17 @@ def test_progress_events_and_metrics_file(
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["images_seen"] for line in lines] == [progress.images_seen for progress in told]
     assert lines[3]["loss_generator"] == told[3].metrics["loss_generator"]
-    assert [kind for kind, _ in events] == ["data_profile", "data_warning", "started", "finished"]
+    assert [kind for kind, _ in events] == [
+        "data_profile",
+        "data_warning",
+        "data_split",
+        "started",
+        "finished",
+    ]
     assert events[0][1]["distinct"] == 48
     assert events[1][1]["code"] == "few_images"
-    assert events[2][1]["precision"] == "fp32"
+    assert events[2][1]["held_out"] == 0
+    assert events[3][1]["precision"] == "fp32"
 
 
 def test_grids_on_the_way(striped_dataset: PackedDataset, tiny_config: MakeConfig, tmp_path: Path) -> None:
