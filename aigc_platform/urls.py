@@ -17,6 +17,7 @@ urlpatterns = [
     path("api/v1/", include("aigc_platform.datasets.urls")),
     path("api/v1/", include("aigc_platform.registry.urls")),
     path("api/v1/", include("aigc_platform.studio.urls")),
+    path("api/v1/", include("aigc_platform.webhooks.urls")),
     path("admin/", admin.site.urls),
 ]
 

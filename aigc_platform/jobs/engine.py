@@ -1,4 +1,4 @@
-"""The engine process: relay, reaper and sweeper, each in a thread of its own, and any number of such processes.
+"""The engine process: relay, reaper, sweeper and registered loops, each in a thread of its own; any number of them.
 
 A loop that fails logs and goes on: PostgreSQL or the broker may be away for a while and come back.
 """
@@ -16,6 +16,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 from aigc_platform.jobs import reaper, relay
 from aigc_platform.jobs.depth import count_queues
 from aigc_platform.jobs.fleet import bury_dead_workers
+from aigc_platform.jobs.loops import EngineLoop, registered_loops
 from aigc_platform.jobs.outbox import OUTBOX_CHANNEL
 from aigc_platform.jobs.sweeping import sweep
 from aigc_platform.storage.object_store import get_object_store
@@ -44,6 +45,10 @@ class Engine:
             threading.Thread(target=self._relay_loop, name="relay"),
             threading.Thread(target=self._reaper_loop, name="reaper"),
             threading.Thread(target=self._sweeper_loop, name="sweeper"),
+            *(
+                threading.Thread(target=self._registered_loop, args=(make,), name=name)
+                for name, make in registered_loops().items()
+            ),
         ]
         for loop in loops:
             loop.start()
@@ -74,6 +79,18 @@ class Engine:
             self._guarded(self._sweep_once)
         connection.close()
 
+    def _registered_loop(self, make: Callable[[], EngineLoop]) -> None:
+        loop = make()
+
+        def step() -> None:
+            close_old_connections()
+            loop.step(self._stopping)
+
+        while not self._stopping.is_set():
+            self._guarded(step)
+        self._guarded(loop.close)
+        connection.close()
+
     def _sweep_once(self) -> None:
         close_old_connections()
         sweep(get_object_store())
@@ -99,7 +116,7 @@ class Engine:
             connection.close()
             self._stopping.wait(_OUTAGE_PAUSE_SECONDS)
         except Exception:
-            log.exception("engine_step_failed", step=step.__name__)
+            log.exception("engine_step_failed", loop=threading.current_thread().name)
             self._stopping.wait(_OUTAGE_PAUSE_SECONDS)
 
 

@@ -14,6 +14,7 @@ from django.db.models.functions import Coalesce, Now
 
 from aigc_platform.jobs.exceptions import InvalidTransitionError, JobNotFoundError, LeaseLostError
 from aigc_platform.jobs.kinds import get_kind
+from aigc_platform.jobs.listeners import tell_listeners
 from aigc_platform.jobs.models import Attempt, AttemptOutcome, Job, JobEvent
 from aigc_platform.jobs.states import LEASED, TERMINAL, JobStatus, StatusReason, sources_of
 
@@ -64,7 +65,8 @@ def transition(
         Job.objects.filter(pk=job_id).update(**columns, event_seq=F("event_seq") + 1)
         job = Job.objects.get(pk=job_id)
         facts = {"from": before["status"], "to": to.value, "reason": str(reason), "fence": job.fence}
-        _append(job, f"{job.kind}.{to.value}", actor=actor, data=facts | dict(data or {}))
+        event = _append(job, f"{job.kind}.{to.value}", actor=actor, data=facts | dict(data or {}))
+        tell_listeners(job, event)
         if to in TERMINAL and to is not JobStatus.SUCCEEDED:
             get_kind(job.kind).ended(job)
     return job
@@ -99,7 +101,9 @@ def append_event(
 
 def first_event(job: Job, *, actor: str, data: Mapping[str, Any]) -> JobEvent:
     """Write the event of a row that was just inserted with `event_seq=1`."""
-    return _append(job, f"{job.kind}.{job.status}", actor=actor, data=data)
+    event = _append(job, f"{job.kind}.{job.status}", actor=actor, data=data)
+    tell_listeners(job, event)
+    return event
 
 
 def end_attempt(

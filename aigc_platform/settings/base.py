@@ -64,6 +64,8 @@ JSON_BODY_MAX_BYTES = ENV.json_body_max_bytes
 # Django's own limit is the second line behind the API's, which answers with a problem document.
 DATA_UPLOAD_MAX_MEMORY_SIZE = JSON_BODY_MAX_BYTES
 
+WEBHOOK_ALLOWED_HOSTS = frozenset(host.lower() for host in ENV.webhook_allowed_hosts)
+
 FASHION_MNIST_DIR = ENV.fashion_mnist_dir
 
 INSTALLED_APPS = [
@@ -87,6 +89,7 @@ INSTALLED_APPS = [
     "aigc_platform.datasets",
     "aigc_platform.registry",
     "aigc_platform.studio",
+    "aigc_platform.webhooks",
     "aigc_platform.console",
     "aigc_platform.standalone",
 ]

@@ -151,6 +151,11 @@ class Env(BaseModel):
     generation_max_count: int = Field(
         default=10_000, ge=1, description="Largest number of outputs one generation may ask for."
     )
+    webhook_allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Hosts (host or host:port, comma separated) that webhooks may reach by plain http and at private "
+        "addresses; all others need https and a public address.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least important level that is logged: DEBUG, INFO, WARNING or ERROR."
     )
@@ -158,7 +163,7 @@ class Env(BaseModel):
         default="json", description="One JSON object a line for machines, or readable lines for people."
     )
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "webhook_allowed_hosts", mode="before")
     @classmethod
     def _split_on_commas(cls, value: object) -> object:
         if isinstance(value, str):

@@ -19,6 +19,7 @@ from tests.factories.finished import (
     queued_evaluation,
     queued_generation,
 )
+from tests.factories.webhooks import make_endpoint
 
 pytestmark = pytest.mark.django_db
 
@@ -65,6 +66,7 @@ def owned_address(user: User) -> dict[str, str]:
         "artifacts": str(Artifact.objects.filter(job=generation)[0].pk),
         "datasets": str(Dataset.objects.get().pk),
         "models": "digits",
+        "webhook-endpoints": str(make_endpoint(user).pk),
     }
     return {path: _fill(path, ids[path.split("/")[2]]) for path in OWNED}
 
@@ -82,7 +84,7 @@ def test_the_map_is_what_we_think() -> None:
     collections = {path.split("/")[2] for path in ROUTES if path.startswith("api/v1/")}
     assert collections >= {
         "tokens", "jobs", "artifacts", "workers", "queues", "datasets", "models", "recipes", "trainings",
-        "generations", "evaluations",
+        "generations", "evaluations", "webhook-endpoints",
     }  # fmt: skip
     assert len(OWNED) > 25
     assert set(ROUTES) >= PUBLIC | SHARED

@@ -23,6 +23,7 @@ from tests.factories.finished import (
     ready_dataset,
     start,
 )
+from tests.factories.webhooks import make_endpoint
 from tests.openapi import openapi_document
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +50,7 @@ def check(response: Any, path: str, method: str) -> Any:
 @pytest.fixture
 def address(user: User, client: APIClient) -> dict[str, str]:
     """A living address for each GET route, with one row of every state that shows other members."""
+    endpoint = make_endpoint(user)
     published_model(user, "digits")
     generation = finish_generation(queued_generation(user, "digits"))
     fail(queued_training(user), {"code": "x", "message": "x", "errors": []})
@@ -70,6 +72,7 @@ def address(user: User, client: APIClient) -> dict[str, str]:
         "datasets": Dataset.objects.filter(status="ready")[0].pk,
         "models": "digits",
         "recipes": "dcgan",
+        "webhook-endpoints": endpoint.pk,
     }
     return {
         path: re.sub(r"{(id|name)}", str(ids.get(path.split("/")[3])), path).replace("{number}", "1")
@@ -120,3 +123,19 @@ def test_every_creation_and_action_answers_as_described(client: APIClient, user:
     token = ApiToken.objects.get(name="x")
     path = "/api/v1/tokens/{id}"
     check(client.delete(path.replace("{id}", str(token.pk))), path, "delete")
+
+
+def test_webhook_endpoints_answer_as_described(client: APIClient) -> None:
+    collection = "/api/v1/webhook-endpoints"
+    endpoint = check(client.post(collection, {"url": "https://hooks.example/in"}), collection, "post")
+
+    def call(method: str, path: str, **ids: str) -> Any:
+        described = f"{collection}/{{id}}{path}"
+        return check(getattr(client, method)(described.format(id=endpoint["id"], **ids)), described, method)
+
+    message = call("post", "/test")
+    call("get", "/deliveries")
+    call("post", "/deliveries/{delivery}/redeliver", delivery=message["id"])
+    call("post", "/rotate-secret")
+    call("patch", "")
+    call("delete", "")

@@ -1,0 +1,1 @@
+"""Signed notifications of job events to addresses that users register (Standard Webhooks)."""
