@@ -6,7 +6,7 @@ I6 each attempt resumed from the newest good checkpoint · I8 every object in th
 (I7, that every end is told to its webhooks, belongs to the app that delivers them.)
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -30,13 +30,19 @@ class Violation:
         return f"{self.invariant} {self.job}: {self.problem}"
 
 
-def violations(store: ObjectStore, *, settled: bool = False) -> Iterator[Violation]:
+def violations(
+    store: ObjectStore, *, settled: bool = False, jobs: Collection[Job] | None = None
+) -> Iterator[Violation]:
     """Yield everything that is wrong with any job.
 
     Args:
         settled: no job should be under way any more (I1), and garbage should have been collected (I8).
+        jobs: look at these alone.
     """
-    for job in Job.objects.order_by("pk").iterator(chunk_size=500):
+    rows = Job.objects.order_by("pk")
+    if jobs is not None:
+        rows = rows.filter(pk__in=[job.pk for job in jobs])
+    for job in rows.iterator(chunk_size=500):
         yield from (Violation(*found) for found in _checked(job, store, settled=settled))
 
 

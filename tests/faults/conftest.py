@@ -1,10 +1,18 @@
 """One fault stack for each module: its processes and its database rows live until the module's last test.
 
 Starting a worker costs seconds, and what a fault leaves behind is the next test's business too: every test works on
-jobs of its own, beside whatever the last one broke.
+jobs of its own, beside whatever the last one broke. After each test its jobs are held against the invariants.
+
+Environment: `FAULT_REPETITIONS` runs of each fault (default 1), `FAULT_SEED` of the first of them (default 1; each
+further run takes the next), `FAULT_SECONDS` after which a test gets no further repetition, `FAULT_RECORD` names a
+file to which every run appends its figures as a line of JSON. `benchmarks/faults.py` sets them.
 """
 
-from collections.abc import Iterator
+import os
+import time
+from collections import defaultdict
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -12,8 +20,38 @@ from django.core.management import call_command
 from pytest_django import DjangoDbBlocker
 
 from aigc_platform.storage.object_store import get_object_store
+from tests.faults.figures import Figures, assert_no_violation
 from tests.faults.stack import FaultStack
 from tests.services import Services
+
+_REPETITIONS = int(os.environ.get("FAULT_REPETITIONS", "1"))
+_FIRST_SEED = int(os.environ.get("FAULT_SEED", "1"))
+_MOST_SECONDS = float(os.environ.get("FAULT_SECONDS", "inf"))
+_RECORD = os.environ.get("FAULT_RECORD")
+_HAS_FAILED = pytest.StashKey[bool]()
+_spent: dict[str, float] = defaultdict(float)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "fault(*numbers): which faults of tests/faults/README.md the test makes"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat every fault, each time with another seed."""
+    if _REPETITIONS > 1 and metafunc.definition.get_closest_marker("fault"):
+        if "seed" not in metafunc.fixturenames:
+            metafunc.fixturenames.append("seed")
+        metafunc.parametrize("seed", range(_FIRST_SEED, _FIRST_SEED + _REPETITIONS), indirect=True)
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Of every random choice in a test."""
+    number = int(getattr(request, "param", _FIRST_SEED))
+    print(f"seed {number}")
+    return number
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +79,51 @@ def _django_db_helper() -> None:
     """Take the place of pytest-django's own, which would empty the tables under the running processes."""
 
 
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> Figures:
+    """What this run of the test found; counted at its end, and more where the test itself measures."""
+    marker = request.node.get_closest_marker("fault")
+    callspec = getattr(request.node, "callspec", None)
+    number = callspec.params.get("seed", _FIRST_SEED) if callspec else _FIRST_SEED
+    return Figures(faults=list(marker.args) if marker else [], test=request.node.originalname, seed=number)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[_HAS_FAILED] = report.failed
+    return report
+
+
 @pytest.fixture(autouse=True)
-def _show_new_log_lines(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Give a failed test what the processes printed while it ran."""
+def _watch(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Hold the test's jobs against the invariants, note its figures, and show what the processes printed."""
     if "stack" not in request.fixturenames:
         yield
         return
+    name = request.node.originalname
+    if _spent[name] > _MOST_SECONDS:
+        pytest.skip(f"{name} has had its {_MOST_SECONDS:g} s")
     stack: FaultStack = request.getfixturevalue("stack")
-    before = stack.log_sizes()
+    figures: Figures = request.getfixturevalue("figures")
+    before, earlier, started = stack.log_sizes(), len(stack.submitted), time.monotonic()
     yield
+    _spent[name] += time.monotonic() - started
     print(stack.log_since(before)[-20_000:])
+    jobs = stack.submitted[earlier:]
+    for job in jobs:
+        job.refresh_from_db()
+    figures.count(stack, jobs)
+    figures.has_failed = request.node.stash.get(_HAS_FAILED, True)
+    try:
+        assert_no_violation(jobs)
+        assert (figures.lost, figures.duplicates) == (0, 0)
+    except AssertionError:
+        figures.has_failed = True
+        raise
+    finally:
+        if _RECORD and request.node.get_closest_marker("fault"):
+            figures.append_to(Path(_RECORD))

@@ -49,6 +49,10 @@ class Proxy:
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     @property
+    def is_broken(self) -> bool:
+        return self._fault.mode != "pass"
+
+    @property
     def cuts(self) -> int:
         """How many connections were cut after their pattern was forwarded."""
         return self._cuts

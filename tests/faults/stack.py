@@ -1,6 +1,7 @@
 """Real engines and workers that run probe jobs, and what a fault test asks about them."""
 
 import hashlib
+import os
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,12 +27,19 @@ PROBE = kinds.ProbeKind.name
 GROUP = kinds.GroupedProbeKind.name
 CONFINED = kinds.ConfinedProbeKind.name
 
-LEASE_SECONDS = 5
-_SETTINGS = {
-    "DJANGO_SETTINGS_MODULE": "tests.probe.settings",
+IS_MEASURED = "FAULT_RECORD" in os.environ
+"""Figures are wanted, so a test may do more of what it does."""
+HAS_DEFAULT_LEASES = os.environ.get("FAULT_LEASES") == "default"
+"""The leases that operators get, which take a minute to run out, in place of the tests' short ones."""
+LEASE_SECONDS = 60 if HAS_DEFAULT_LEASES else 5
+HEARTBEAT_SECONDS = 10 if HAS_DEFAULT_LEASES else 1
+_LEASES = {
     "LEASE_SECONDS": str(LEASE_SECONDS),
-    "HEARTBEAT_SECONDS": "1",
-    "REAPER_INTERVAL_SECONDS": "0.5",
+    "HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
+    "REAPER_INTERVAL_SECONDS": "5" if HAS_DEFAULT_LEASES else "0.5",
+}
+_SETTINGS = _LEASES | {
+    "DJANGO_SETTINGS_MODULE": "tests.probe.settings",
     "RECOVERY_DELAY_SECONDS": "0.2",
     "STALL_SECONDS": "5",
     "DATABASE_ANSWER_SECONDS": "2",
@@ -56,6 +64,8 @@ class FaultStack(PlatformProcesses):
         self._environment = _SETTINGS | {"FAILPOINT_FOLDER": str(folder)} | environment
         self.owner: User = make_user()
         self.engines: list[subprocess.Popen[bytes]] = []
+        self.submitted: list[Job] = []
+        """Every job of this stack, in order."""
         self._workers: list[subprocess.Popen[bytes]] = []
 
     def start_engine(self, **environment: str) -> subprocess.Popen[bytes]:
@@ -79,11 +89,22 @@ class FaultStack(PlatformProcesses):
 
     def need_workers(self, count: int) -> list[subprocess.Popen[bytes]]:
         """Return so many living workers, ready for work, started only where earlier tests left fewer."""
-        self._workers = [worker for worker in self._workers if worker.poll() is None]
+        self._workers = self.workers
         while len(self._workers) < count:
             self.start_worker()
         wait_for(lambda: len(ready_workers()) >= count, seconds=60, what=f"{count} ready workers")
         return self._workers[:count]
+
+    @property
+    def workers(self) -> list[subprocess.Popen[bytes]]:
+        """The workers that live."""
+        return [worker for worker in self._workers if worker.poll() is None]
+
+    def tend(self, *, engines: int, workers: int) -> None:
+        """Start what has died again, as a service manager would, without waiting for it."""
+        for _ in range(workers - len(self.workers)):
+            self.start_worker()
+        self.need_engines(engines)
 
     def stop_workers(self) -> None:
         """End all workers in order; their jobs go back to the queue."""
@@ -121,7 +142,9 @@ class FaultStack(PlatformProcesses):
     def submit(self, *, kind: str = PROBE, options: Submission | None = None, **spec: Any) -> Job:
         """Queue a probe job that notes its steps."""
         content = ProbeSpec(ledger=str(self.folder / "ledger"), **spec)
-        return submit_job(owner=self.owner, kind=kind, spec=content, submission=options)
+        job = submit_job(owner=self.owner, kind=kind, spec=content, submission=options)
+        self.submitted.append(job)
+        return job
 
     def let_die_at(self, place: str) -> Path:
         """Let the next process that reaches the failpoint die there; the returned file is gone when it has."""

@@ -2,58 +2,25 @@
 
 import base64
 import json
-import os
-import secrets
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import redis
 from django.core.management import call_command
 from pytest_django import DjangoDbBlocker
 
 from aigc_platform.jobs.models import Job
 from aigc_platform.jobs.relay import RING_TASK
-from aigc_platform.standalone.embedded.valkey import Valkey
-from aigc_platform.standalone.ports import free_ports
-from aigc_platform.standalone.processes import start, stop
 from aigc_platform.storage.object_store import get_object_store
+from tests.faults.broker import Broker
+from tests.faults.figures import Figures
 from tests.faults.stack import FaultStack, assert_result_is_right, attempts, wait_for_end
 from tests.processes import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 _QUEUE = "cpu.io"
-
-
-class Broker:
-    """A Valkey of this module's own, which tests kill, freeze and start again empty."""
-
-    def __init__(self, folder: Path) -> None:
-        [port] = free_ports(1)
-        self.valkey = Valkey(
-            folder=folder, port=port, password=secrets.token_urlsafe(16), log_path=folder / "valkey.log"
-        )
-        self.valkey.prepare()
-        self.process: subprocess.Popen[bytes] = start(self.valkey.spec())
-
-    def client(self) -> "redis.Redis":
-        return redis.Redis.from_url(self.valkey.url)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def start_again_empty(self) -> None:
-        self.process = start(self.valkey.spec())
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-        stop(self.process, self.valkey.spec())
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +57,15 @@ def _seconds_until_all_succeed(jobs: list[Job]) -> float:
     return time.monotonic() - started
 
 
-def test_a_killed_and_emptied_broker_delays_jobs_and_loses_none(stack: FaultStack, broker: Broker) -> None:
+def _first_step(stack: FaultStack, jobs: list[Job]) -> float:
+    """When the first of these jobs began, by the runners' clock, which is ours."""
+    return min(step.at for job in jobs for step in stack.steps(job))
+
+
+@pytest.mark.fault(6)
+def test_a_killed_and_emptied_broker_delays_jobs_and_loses_none(
+    stack: FaultStack, broker: Broker, figures: Figures
+) -> None:
     stack.need_workers(2)
     running = stack.submit(steps=60, seed=1)
     stack.wait_for_step(running, 1)
@@ -98,11 +73,14 @@ def test_a_killed_and_emptied_broker_delays_jobs_and_loses_none(stack: FaultStac
     submitted = [stack.submit(steps=3, seed=seed) for seed in range(6)]
     stack.wait_for_step(running, 20)
     broker.start_again_empty()
+    back = time.monotonic()
     assert _seconds_until_all_succeed([*submitted, running]) < 45
     assert len(attempts(running)) == 1, "a job that ran was disturbed"
     assert running.recoveries == 0
+    figures.recovered(_first_step(stack, submitted) - back)
 
 
+@pytest.mark.fault(6)
 def test_a_wiped_broker_is_rung_again(stack: FaultStack, broker: Broker) -> None:
     stack.need_workers(2)
     busy = [stack.submit(steps=20, seed=seed) for seed in range(2)]
@@ -111,16 +89,18 @@ def test_a_wiped_broker_is_rung_again(stack: FaultStack, broker: Broker) -> None
     assert _seconds_until_all_succeed([*busy, *waiting]) < 45
 
 
+@pytest.mark.fault(7)
 def test_a_frozen_broker_and_a_storm_of_broken_connections_start_no_job_twice(
-    stack: FaultStack, broker: Broker
+    stack: FaultStack, broker: Broker, figures: Figures
 ) -> None:
     stack.need_workers(2)
     running = stack.submit(steps=50, seed=2)
     stack.wait_for_step(running, 1)
-    os.kill(broker.process.pid, signal.SIGSTOP)
+    broker.freeze()
     submitted = [stack.submit(steps=3, seed=seed) for seed in range(4)]
     stack.wait_for_step(running, 30)
-    os.kill(broker.process.pid, signal.SIGCONT)
+    broker.thaw()
+    back = time.monotonic()
     client = broker.client()
     for _ in range(5):
         client.client_kill_filter(_type="normal", skipme=True)
@@ -130,6 +110,7 @@ def test_a_frozen_broker_and_a_storm_of_broken_connections_start_no_job_twice(
         assert len(attempts(job)) == 1
         numbers = [step.number for step in stack.steps(job)]
         assert numbers == sorted(set(numbers)), "a step was executed twice"
+    figures.recovered(max(0.0, _first_step(stack, submitted) - back))
 
 
 def _publish(broker: Broker, *, task: str = RING_TASK, body: bytes | None = None, **headers: object) -> None:
@@ -156,6 +137,7 @@ def _wait_until_consumed(broker: Broker) -> None:
     wait_for(lambda: client.llen(_QUEUE) == 0, seconds=30, what="an empty queue")
 
 
+@pytest.mark.fault(8)
 def test_a_hundred_copies_of_a_ring_claim_each_job_once(stack: FaultStack, broker: Broker) -> None:
     stack.need_workers(2)
     jobs = [stack.submit(steps=4, seed=seed) for seed in range(3)]
@@ -168,6 +150,7 @@ def test_a_hundred_copies_of_a_ring_claim_each_job_once(stack: FaultStack, broke
         assert (len(attempts(job)), job.fence) == (1, 2)
 
 
+@pytest.mark.fault(8)
 def test_forged_and_broken_messages_do_nothing_and_the_next_job_runs(
     stack: FaultStack, broker: Broker
 ) -> None:
@@ -186,14 +169,15 @@ def test_forged_and_broken_messages_do_nothing_and_the_next_job_runs(
     assert all(worker.poll() is None for worker in stack.need_workers(2)), "a worker died of a message"
 
 
+@pytest.mark.fault(7)
 def test_the_api_and_the_engine_never_wait_for_the_broker_in_a_request(
     stack: FaultStack, broker: Broker
 ) -> None:
-    os.kill(broker.process.pid, signal.SIGSTOP)
+    broker.freeze()
     try:
         started = time.monotonic()
         job = stack.submit(steps=1, seed=3)
         assert time.monotonic() - started < 1
     finally:
-        os.kill(broker.process.pid, signal.SIGCONT)
+        broker.thaw()
     assert_result_is_right(wait_for_end(job))

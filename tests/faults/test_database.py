@@ -18,6 +18,7 @@ from aigc_platform.jobs.models import Artifact, Job, JobEvent
 from aigc_platform.jobs.services import Submission
 from aigc_platform.storage.object_store import get_object_store
 from tests.faults.addresses import database_proxy, database_url
+from tests.faults.figures import Figures
 from tests.faults.proxy import PASS, Fault, Proxy
 from tests.faults.stack import FaultStack, assert_result_is_right, attempts, wait_for_end
 from tests.processes import wait_for
@@ -73,15 +74,18 @@ def _wait_for_the_database() -> None:
     wait_for(answers, seconds=30, what="PostgreSQL")
 
 
-def _assert_undisturbed(stack: FaultStack, job: Job) -> None:
+def _assert_undisturbed(stack: FaultStack, job: Job, figures: Figures) -> None:
     """The job ended well in its first attempt, and its runner never stood still for the database's sake."""
     assert_result_is_right(wait_for_end(job))
     assert len(attempts(job)) == 1
     times = [step.at for step in stack.steps(job)]
-    assert max(after - before for before, after in pairwise(times)) < 1.5
+    longest = max(after - before for before, after in pairwise(times))
+    figures.measured("longest pause between two steps (s)", longest)
+    assert longest < 1.5
 
 
-def test_a_crash_of_postgresql_disturbs_no_training(stack: FaultStack) -> None:
+@pytest.mark.fault(9)
+def test_a_crash_of_postgresql_disturbs_no_training(stack: FaultStack, figures: Figures) -> None:
     job = _running_job(stack, seed=1)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -91,10 +95,11 @@ def test_a_crash_of_postgresql_disturbs_no_training(stack: FaultStack) -> None:
     # The death of one session by a signal makes PostgreSQL end all others and recover from its log.
     os.kill(victim, signal.SIGKILL)
     _wait_for_the_database()
-    _assert_undisturbed(stack, job)
+    _assert_undisturbed(stack, job, figures)
 
 
-def test_sessions_ended_again_and_again_disturb_no_training(stack: FaultStack) -> None:
+@pytest.mark.fault(9)
+def test_sessions_ended_again_and_again_disturb_no_training(stack: FaultStack, figures: Figures) -> None:
     job = _running_job(stack, seed=2)
     for _ in range(8):
         with connection.cursor() as cursor:
@@ -103,7 +108,7 @@ def test_sessions_ended_again_and_again_disturb_no_training(stack: FaultStack) -
                 "WHERE pid <> pg_backend_pid() AND datname = current_database()"
             )
         time.sleep(0.25)
-    _assert_undisturbed(stack, job)
+    _assert_undisturbed(stack, job, figures)
 
 
 @contextmanager
@@ -113,16 +118,20 @@ def _locked_table(services: Services) -> Iterator[None]:
         yield
 
 
-def test_a_locked_table_delays_writes_and_no_training(stack: FaultStack, services: Services) -> None:
+@pytest.mark.fault(9)
+def test_a_locked_table_delays_writes_and_no_training(
+    stack: FaultStack, services: Services, figures: Figures
+) -> None:
     job = _running_job(stack, seed=3)
     with _locked_table(services):
         time.sleep(3.5)
-    _assert_undisturbed(stack, job)
+    _assert_undisturbed(stack, job, figures)
 
 
+@pytest.mark.fault(9)
 @pytest.mark.parametrize("mode", ["drop", "reset"])
 def test_a_database_out_of_reach_freezes_effects_and_no_training(
-    stack: FaultStack, proxy: Proxy, mode: str
+    stack: FaultStack, proxy: Proxy, mode: str, figures: Figures
 ) -> None:
     job = _running_job(stack, seed=4)
     with proxy.broken(Fault("drop" if mode == "drop" else "reset")):
@@ -130,9 +139,10 @@ def test_a_database_out_of_reach_freezes_effects_and_no_training(
         step = max(step.number for step in stack.steps(job))
         stack.wait_for_step(job, step + 40)
         assert JobEvent.objects.filter(job=job).count() <= before + 1
-    _assert_undisturbed(stack, job)
+    _assert_undisturbed(stack, job, figures)
 
 
+@pytest.mark.fault(10)
 def test_commits_whose_answers_are_lost_have_no_double_effect(stack: FaultStack, proxy: Proxy) -> None:
     stack.need_workers(2)
     cuts = proxy.cuts
@@ -158,10 +168,11 @@ def own_way(services: Services) -> Iterator[Proxy]:
     started.close()
 
 
+@pytest.mark.fault(10)
 def test_the_answer_to_a_submission_is_lost_and_its_key_finds_the_job(
-    stack: FaultStack, own_way: Proxy
+    stack: FaultStack, own_way: Proxy, seed: int
 ) -> None:
-    options = Submission(idempotency_key="once", request_sha256="r")
+    options = Submission(idempotency_key=f"once {seed}", request_sha256="r")
 
     def submit() -> Job:
         return stack.submit(steps=2, seed=5, options=options)
@@ -170,7 +181,7 @@ def test_the_answer_to_a_submission_is_lost_and_its_key_finds_the_job(
     answer = _through(own_way, submit)
     assert isinstance(answer, OperationalError), answer
     job = submit()
-    assert Job.objects.filter(owner=stack.owner, idempotency_key="once").count() == 1
+    assert Job.objects.filter(owner=stack.owner, idempotency_key=options.idempotency_key).count() == 1
     assert_result_is_right(wait_for_end(job))
     assert len(attempts(job)) == 1
 

@@ -58,6 +58,7 @@ def test_every_lie_of_a_runner_ends_its_job_in_one_clear_error(stack: FaultStack
         assert len(attempts(job)) == 1, lie
 
 
+@pytest.mark.fault(15)
 @pytest.mark.parametrize(("misbehaviour", "exit_code"), [("segfault", -11), ("die", -9)])
 def test_poison_is_tried_three_times_and_the_queue_moves_on(
     stack: FaultStack, misbehaviour: str, exit_code: int
@@ -81,6 +82,7 @@ def test_a_runner_that_ends_without_a_word_or_closes_its_pipe_is_started_again(s
     assert attempts(silent)[0].exit_code == 0
 
 
+@pytest.mark.fault(5)
 def test_a_stuck_runner_is_noticed_its_stacks_are_kept_and_the_job_runs_again(stack: FaultStack) -> None:
     stack.need_workers(2)
     traces = {"hang": "_hang", "freeze": "The runner did not answer"}
@@ -98,6 +100,7 @@ def test_a_stuck_runner_is_noticed_its_stacks_are_kept_and_the_job_runs_again(st
         assert attempts(job)[0].reason == StatusReason.WORKER_LOST
 
 
+@pytest.mark.fault(15)
 def test_memory_that_runs_out_fails_the_job_with_advice(stack: FaultStack) -> None:
     stack.need_workers(2)
     told = stack.submit(misbehaviour="out of memory")
@@ -149,6 +152,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
+@pytest.mark.fault(14)
 def test_a_full_disk_is_an_error_of_the_machine_and_another_worker_does_the_job(
     stack: FaultStack, small_disk: Path
 ) -> None:

@@ -13,6 +13,8 @@ from aigc_platform.jobs.states import JobStatus
 from aigc_platform.storage import keys
 from aigc_platform.storage.object_store import get_object_store
 from tests.faults.addresses import store_proxy, store_url
+from tests.faults.figures import Figures
+from tests.faults.outages import STORE_OUTAGES
 from tests.faults.proxy import PASS, Fault, Proxy
 from tests.faults.stack import (
     FaultStack,
@@ -54,37 +56,27 @@ def stack(
             call_command("flush", interactive=False, verbosity=0)
 
 
-def _http(status: str) -> bytes:
-    body = b"<?xml version='1.0'?><Error><Code>InternalError</Code></Error>"
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
-    return head.encode() + b"Connection: close\r\n\r\n" + body
-
-
-_OUTAGES = {
-    "500": Fault("answer", reply=_http("500 Internal Server Error")),
-    "503": Fault("answer", reply=_http("503 Slow Down")),
-    "reset": Fault("reset"),
-    "slow": Fault("delay", seconds=0.3),
-}
-
-
-@pytest.mark.parametrize("outage", _OUTAGES)
+@pytest.mark.fault(11)
+@pytest.mark.parametrize("outage", STORE_OUTAGES)
 def test_a_store_in_trouble_delays_publication_and_no_training(
-    stack: FaultStack, proxy: Proxy, outage: str
+    stack: FaultStack, proxy: Proxy, outage: str, figures: Figures
 ) -> None:
     stack.need_workers(2)
     job = stack.submit(steps=30, seed=1)
     stack.wait_for_step(job, 2)
-    with proxy.broken(_OUTAGES[outage]):
+    with proxy.broken(STORE_OUTAGES[outage]):
         stack.wait_for_step(job, 30)
         time.sleep(1)
         if outage != "slow":
             job.refresh_from_db()
             assert not job.is_terminal
+    healed = time.monotonic()
     assert_result_is_right(wait_for_end(job))
     assert len(attempts(job)) == 1
+    figures.recovered(time.monotonic() - healed)
 
 
+@pytest.mark.fault(11)
 def test_writes_whose_answers_are_lost_leave_one_set_of_files(stack: FaultStack, proxy: Proxy) -> None:
     stack.need_workers(2)
     cuts = proxy.cuts
@@ -100,6 +92,7 @@ def test_writes_whose_answers_are_lost_leave_one_set_of_files(stack: FaultStack,
     assert stored == set(Artifact.objects.filter(job=job).values_list("key", flat=True))
 
 
+@pytest.mark.fault(3)
 @pytest.mark.parametrize("place", [place for place in FAILPOINTS if place != "rings.published"])
 def test_a_worker_that_dies_at_any_point_of_storing_leaves_a_whole_checkpoint_or_none(
     stack: FaultStack, place: str
@@ -148,6 +141,7 @@ _SPOIL: dict[str, Callable[[str, bytes], None]] = {
 }
 
 
+@pytest.mark.fault(16)
 @pytest.mark.parametrize("how", _SPOIL)
 def test_a_rotten_newest_checkpoint_is_passed_over_with_an_alert(stack: FaultStack, how: str) -> None:
     job, (newest, second, *_) = _paused_with_checkpoints(stack, 2)
@@ -163,6 +157,7 @@ def test_a_rotten_newest_checkpoint_is_passed_over_with_an_alert(stack: FaultSta
     assert (alert.data["checkpoint"], alert.data["step"]) == (str(newest.pk), newest.step)
 
 
+@pytest.mark.fault(16)
 def test_without_any_whole_checkpoint_a_job_begins_anew(stack: FaultStack) -> None:
     job, checkpoints = _paused_with_checkpoints(stack, 1)
     for checkpoint in checkpoints:

@@ -26,6 +26,9 @@ class ProbeConfig(AppConfig):
 
     def ready(self) -> None:
         import tests.probe.kinds  # noqa: F401 — registers them
+        from aigc_platform.studio.kinds import TrainingKind
+
+        TrainingKind.runner = "tests.probe.mortal_training"
 
         folder = os.environ.get("FAILPOINT_FOLDER")
         if folder:

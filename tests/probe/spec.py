@@ -4,6 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+WRITING_FAILPOINT = "checkpoint.writing"
+"""Inside the runner of a real training, while it writes a training state."""
+
 Misbehaviour = Literal[
     "",
     "segfault",
