@@ -9,7 +9,7 @@ DATASET ?= digits
 # Two processes, each with servers of its own; a file's tests stay together.
 IN_PARALLEL := -n 2 --dist loadfile
 
-.PHONY: help up demo test lint format type imports migrations unit integration acceptance schema bench-train bench-main clean
+.PHONY: help up demo test lint format type imports migrations unit integration acceptance schema bench-train bench-main faults clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,9 @@ bench-train: $(READY) ## images a second while training, ours beside the usual t
 
 bench-main: $(READY) ## figures of the main path, over HTTP: memory, submit, first step, overhead, images
 	$(PYTHON) benchmarks/main_path.py
+
+faults: $(READY) ## every fault 20 times, then a soak of 30 minutes; hours, on an idle machine
+	$(PYTHON) benchmarks/faults.py
 
 clean: ## delete the environment, caches and the demo's data; data of `make up` stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis var/demo *.egg-info

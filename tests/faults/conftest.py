@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -88,6 +89,12 @@ def figures(request: pytest.FixtureRequest) -> Figures:
     return Figures(faults=list(marker.args) if marker else [], test=request.node.originalname, seed=number)
 
 
+def _name_without_seed(node: Any) -> str:
+    callspec = getattr(node, "callspec", None)
+    others = {name: value for name, value in callspec.params.items() if name != "seed"} if callspec else {}
+    return f"{node.originalname} {others or ''}".strip()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -104,7 +111,7 @@ def _watch(request: pytest.FixtureRequest) -> Iterator[None]:
     if "stack" not in request.fixturenames:
         yield
         return
-    name = request.node.originalname
+    name = _name_without_seed(request.node)
     if _spent[name] > _MOST_SECONDS:
         pytest.skip(f"{name} has had its {_MOST_SECONDS:g} s")
     stack: FaultStack = request.getfixturevalue("stack")
