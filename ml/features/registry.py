@@ -8,6 +8,7 @@ from pathlib import Path
 from ml.data.packed import PackedDataset
 from ml.data.split import Split
 from ml.errors import MlError
+from ml.features import lite
 from ml.features.extractor import ClassifierExtractor, FeatureExtractor
 from ml.features.pixels import PixelExtractor
 from ml.features.weights import load_network
@@ -15,6 +16,9 @@ from ml.features.weights import load_network
 PIXELS = "pixels"
 SIMILAR_PX = range(20, 41)
 """Sides of images that a network for 28 px may be used on."""
+COLOUR_CHANNELS = 3
+LEAST_LITE_PX = 16
+"""Smaller images are mostly interpolation once they are at the network's size."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,12 @@ def check_channels(extractor: FeatureExtractor, dataset: PackedDataset) -> None:
         MlError: it does not fit.
     """
     channels = dataset.image_shape[0]
+    if isinstance(extractor, lite.LiteExtractor) and channels not in lite.CHANNELS:
+        raise MlError(
+            "features.channels",
+            f"The feature network {extractor.name} takes grey or colour images; {dataset.name} has {channels} "
+            f"channels. Choose {PIXELS}.",
+        )
     if isinstance(extractor, ClassifierExtractor) and extractor.network.spec.channels != channels:
         needs = extractor.network.spec.channels
         raise MlError(
@@ -142,6 +152,17 @@ EXTRACTORS.register(
         load=PixelExtractor.fit,
         suits=lambda _dataset: (
             "no feature network was trained on this data, so principal components are used"
+        ),
+    )
+)
+EXTRACTORS.register(
+    Entry(
+        lite.NAME,
+        load=lambda dataset, _split: lite.load_lite(is_grey=dataset.image_shape[0] == 1),
+        suits=lambda dataset: (
+            "the images have colours, and no network was trained on them"
+            if dataset.image_shape[0] == COLOUR_CHANNELS and min(dataset.image_shape[1:]) >= LEAST_LITE_PX
+            else None
         ),
     )
 )
