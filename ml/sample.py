@@ -19,6 +19,7 @@ from ml.catalog import LARGEST_SEED
 from ml.checkpoint import load_snapshot
 from ml.errors import InvalidSampleError
 from ml.networks.build import place
+from ml.networks.frozen import frozen
 
 FORWARD_BATCH = 16
 """Images in every pass. Part of what a seed means: another number may round differently."""
@@ -87,9 +88,9 @@ class Sampler:
         sha256: str = "",
         device: str | torch.device = "cpu",
     ) -> None:
-        """Take over a generator in eval mode; sampling is fp32 and channels_last."""
+        """Take a copy of a generator as it is now; sampling is fp32 and channels_last."""
         self._device = torch.device(device)
-        self._generator = place(generator.eval(), self._device)
+        self._generator = place(frozen(generator), self._device)
         self._latent_size = latent_size
         self.classes = tuple(classes)
         self.image_shape = (px, px, image_channels)

@@ -248,5 +248,14 @@ def _penalty(
 
 def diversity(fake_images: Tensor, real_images: Tensor) -> Tensor:
     """How much the fakes of a batch differ from each other, over the same of the reals; 0 is one image."""
-    spread = fake_images.float().std(dim=0).mean()
-    return spread / real_images.std(dim=0).mean().clamp_min(1e-6)
+    return _spread(fake_images.float()) / _spread(real_images).clamp_min(1e-6)
+
+
+def _spread(images: Tensor) -> Tensor:
+    """Mean over pixels of the standard deviation over images.
+
+    By the mean of squares, which is exact enough for pixels in [-1, 1]: torch's `std` over the first dimension
+    takes over ten times as long, a twentieth of a dense network's whole step.
+    """
+    mean = images.mean(dim=0)
+    return (images.square().mean(dim=0) - mean.square()).clamp_min(0).sqrt().mean()
