@@ -18,6 +18,8 @@ _ROUND_IMAGES = 4 * FORWARD_BATCH
 """Images between two looks at the stop flags, and between two hand-overs to the encoder."""
 _ROUNDS_AHEAD = 2
 """Rounds the forward passes may be ahead of the encoder: enough never to wait, little memory."""
+_LEAN_ROUND_IMAGES = FORWARD_BATCH
+"""One pass at a time is the least: a smaller pass could round differently, and a seed would mean other images."""
 
 Share = tuple[GenerationTask, list[SampleItem]]
 Images = list[NDArray[np.uint8]]
@@ -27,11 +29,14 @@ Made = tuple[GenerationTask, Images | Exception]
 class GenerationHandler:
     """Warm: stays after its jobs, with the generators it has loaded."""
 
-    def __init__(self) -> None:
-        self._samplers = SamplerCache()
+    def __init__(self, samplers: SamplerCache | None = None) -> None:
+        self._samplers = SamplerCache() if samplers is None else samplers
 
     def run(self, start: Start, channel: Channel) -> None:
         """Bring all jobs to their ends; a job that cannot be done fails alone."""
+        if any(item.spec.get("lean") for item in start.items):
+            # Memory ran out before, perhaps because of what other jobs have left here.
+            self._samplers.clear()
         tasks = []
         for job in [Job(item, channel) for item in start.items]:
             try:
@@ -56,19 +61,20 @@ def _by_sampler(tasks: Iterable[GenerationTask]) -> list[tuple[Sampler, list[Gen
 def _run_group(sampler: Sampler, tasks: Sequence[GenerationTask]) -> None:
     """Make the images of all tasks, the smallest task first, encoding beside the forward passes."""
     waiting = sorted(tasks, key=lambda task: task.spec.count)
+    is_lean = any(task.spec.lean for task in tasks)
+    room, most_ahead = (_LEAN_ROUND_IMAGES, 0) if is_lean else (_ROUND_IMAGES, _ROUNDS_AHEAD)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder") as encoder:
         ahead: deque[Future[None]] = deque()
-        while shares := _next_round(waiting):
+        while shares := _next_round(waiting, room):
             ahead.append(encoder.submit(_deliver, _make(sampler, shares), waiting))
-            while len(ahead) > _ROUNDS_AHEAD:
+            while len(ahead) > most_ahead:
                 ahead.popleft().result()
         encoder.submit(_deliver, [], waiting).result()
 
 
-def _next_round(tasks: Sequence[GenerationTask]) -> list[Share]:
-    """What to make next: full passes as long as there is work, whoever it belongs to."""
+def _next_round(tasks: Sequence[GenerationTask], room: int) -> list[Share]:
+    """What to make next, `room` images at most: full passes as long as there is work, whoever it belongs to."""
     shares: list[Share] = []
-    room = _ROUND_IMAGES
     for task in tasks:
         if room > 0 and task.remaining > 0:
             items = task.plan(room)

@@ -33,6 +33,7 @@ class GenerationSpec(BaseModel):
         classes: names of the classes to make, taking turns; None or none takes all classes of the generator.
         truncation: factor on the noise; below 1 trades variety for typical images.
         delivery: a file and artifact for each image, or one archive.
+        lean: hold as little in memory as possible; the images are the same, they only take longer.
     """
 
     count: int = Field(ge=1)
@@ -41,6 +42,7 @@ class GenerationSpec(BaseModel):
     truncation: float = Field(default=1.0, gt=0, le=LARGEST_TRUNCATION)
     format: Literal["png"] = "png"
     delivery: Literal["files", "archive"] = "files"
+    lean: bool = False
 
 
 class GenerationTask:

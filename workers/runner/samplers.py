@@ -5,6 +5,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from ml.environment import default_device
 from ml.sample import Sampler
 
@@ -45,6 +47,12 @@ class SamplerCache:
         while len(self._kept) > 1 and sum(size for _, size in self._kept.values()) > self._capacity_bytes:
             self._kept.popitem(last=False)
         return self._kept[key][0]
+
+    def clear(self) -> None:
+        """Forget every sampler and give its memory back to the device."""
+        self._kept.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def __len__(self) -> int:
         return len(self._kept)

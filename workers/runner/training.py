@@ -14,13 +14,13 @@ from ml.hooks import Hooks, Progress, Stop, TrainingResult
 from ml.train import train
 from workers.runner.channel import Channel
 from workers.runner.checkpoints import CheckpointHandover
-from workers.runner.failures import from_validation
+from workers.runner.failures import JobError, from_validation, is_out_of_memory
 from workers.runner.job import Job, json_object, only_job
 from workers.runner.metrics_log import FILENAME as METRICS_FILENAME
 from workers.runner.metrics_log import MetricsLog
 from workers.runner.model_card import model_card
 from workers.runner.process import library_versions
-from workers.runner.protocol import ExitStatus, Start
+from workers.runner.protocol import ExitStatus, Problem, Start
 from workers.runner.provenance import provenance_of
 
 _LONGEST_TICK_SECONDS = 1.0
@@ -47,11 +47,31 @@ class TrainingHandler:
         try:
             return _TrainingRun(job, checkpoint_seconds=start.checkpoint_seconds).run()
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the job's end must be told
-            return job.fail(error)
+            return job.fail(_explain_memory(error, job.item.spec))
 
 
 def create_handler() -> TrainingHandler:
     return TrainingHandler()
+
+
+def _explain_memory(error: Exception, spec: Mapping[str, JsonValue]) -> Exception:
+    """Say which setting to lower. It is not lowered here: with another batch another model is trained."""
+    if not is_out_of_memory(error):
+        return error
+    batch_size = _parse(TrainingSpec.model_validate(spec)).batch_size
+    advice = f"submit it again with a batch_size below {batch_size}, smaller images or narrower networks"
+    return JobError(
+        "out_of_memory",
+        "training.out_of_memory",
+        f"The training needs more memory than the worker has: {advice}.",
+        [
+            Problem(
+                pointer="/config/batch_size",
+                code="training.out_of_memory",
+                message=f"{batch_size} images at a time do not fit; {max(1, batch_size // 2)} take about half.",
+            )
+        ],
+    )
 
 
 def _parse(spec: TrainingSpec) -> RecipeConfig:

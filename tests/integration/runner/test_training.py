@@ -283,3 +283,18 @@ def test_damaged_data_and_damaged_states_fail_with_a_sentence(packed: Path, tmp_
         assert runner.exit_status() == ExitStatus.INFRASTRUCTURE_ERROR
     assert (failed.reason, failed.code) == ("storage_error", "checkpoint.files_missing")
     assert "Traceback" not in failed.message
+
+
+def test_a_training_that_finds_no_memory_says_which_setting_to_lower(packed: Path, tmp_path: Path) -> None:
+    # Seven layers of 16 MiB in each of three networks, in 160 MiB.
+    config = TINY_CONFIG | {"generator_widths": [2048] * 8, "discriminator_widths": [2048] * 8}
+    job = item(tmp_path, training_spec(config), inputs={"dataset": packed})
+    with Runner(
+        "training", tmp_path, arguments=["--threads", "1", "--memory-limit-bytes", str(160 << 20)]
+    ) as runner:
+        runner.start(job)
+        failed = only(runner.until_ended(), Failed)
+    assert (failed.reason, failed.code) == ("out_of_memory", "training.out_of_memory")
+    assert "a batch_size below 16" in failed.message
+    assert [problem.pointer for problem in failed.errors] == ["/config/batch_size"]
+    assert "8 take about half" in failed.errors[0].message
