@@ -173,6 +173,7 @@ def test_forged_and_broken_messages_do_nothing_and_the_next_job_runs(
 def test_the_api_and_the_engine_never_wait_for_the_broker_in_a_request(
     stack: FaultStack, broker: Broker
 ) -> None:
+    stack.need_workers(2)
     broker.freeze()
     try:
         started = time.monotonic()
