@@ -1,7 +1,7 @@
 """The command line of `ml`: train, sample, and list what there is, without the platform."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
+from ml.card.document import CardContext
+from ml.card.make import make_card
+from ml.card.notes import CardNotes
 from ml.catalog import (
     BUILTIN_DATASETS,
     DEFAULT_RECIPE,
@@ -29,7 +32,7 @@ from ml.codecs.provenance import Provenance
 from ml.data.named import load_dataset
 from ml.data.packed import PackedDataset
 from ml.errors import MlError
-from ml.hooks import Hooks, Progress
+from ml.hooks import Hooks, Progress, TrainingResult
 from ml.sample import SampleItem, Sampler, class_of
 from ml.train import train as run_training
 
@@ -80,8 +83,11 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="A run's folder, or one of its checkpoints, to go on from.")
     ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the weights, for the model card: CC0-1.0, say.")
+    ] = None,
 ) -> None:
-    """Train a generator and write its snapshot, a sample grid and metrics into a folder."""
+    """Train a generator and write its snapshot, a sample grid, metrics and a model card into a folder."""
     with _errors_for_people():
         given: dict[str, object] = _parse_settings(settings or [])
         given |= {
@@ -96,13 +102,20 @@ def train(
         name = recipe or DEFAULT_RECIPE
         config = parse_config(name, given)
         data = load_dataset(dataset, folder=data_folder)
-        _train_with_bar(data, config, recipe=name, out=out, resume=checkpoint)
+        _train_with_bar(data, config, recipe=name, out=out, resume=checkpoint, licence=licence)
 
 
 def _train_with_bar(
-    data: PackedDataset, config: RecipeConfig, *, recipe: str, out: Path, resume: Path | None
+    data: PackedDataset,
+    config: RecipeConfig,
+    *,
+    recipe: str,
+    out: Path,
+    resume: Path | None,
+    licence: str | None,
 ) -> None:
     console = Console()
+    notes = CardNotes()
     bar = ProgressBar(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -126,13 +139,39 @@ def _train_with_bar(
             bar.update(task, completed=progress.images_seen, speed=speed, losses=losses)
 
         result = run_training(
-            data, config, recipe=recipe, out=out, hooks=Hooks(on_progress=show), resume=resume
+            data,
+            config,
+            recipe=recipe,
+            out=out,
+            hooks=notes.listening(Hooks(on_progress=show)),
+            resume=resume,
         )
     console.print(
         f"{result.images_seen:,} images in {result.seconds:.1f} s. "
         f"Snapshot: {result.snapshot}; samples: {result.grid}",
         highlight=False,
     )
+    if result.snapshot is not None:
+        _write_card(data, result, out=out, notes=notes, licence=licence, console=console)
+
+
+def _write_card(
+    data: PackedDataset,
+    result: TrainingResult,
+    *,
+    out: Path,
+    notes: CardNotes,
+    licence: str | None,
+    console: Console,
+) -> None:
+    def tell(_event_type: str, skipped: Mapping[str, object]) -> None:
+        console.print(f"No figures: {skipped['message']}", style="yellow", markup=False, highlight=False)
+
+    with console.status("Measuring for the model card"):
+        files = make_card(
+            data, result, out=out, notes=notes, context=CardContext(licence=licence), on_event=tell
+        )
+    console.print(f"Model card: {files.markdown}, {files.picture}, {files.document}", highlight=False)
 
 
 @app.command()
