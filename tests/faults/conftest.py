@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import redis
 from django.core.management import call_command
+from django.db import connection
 from pytest_django import DjangoDbBlocker
 
 from aigc_platform.storage.object_store import get_object_store
@@ -115,6 +116,8 @@ def _watch(request: pytest.FixtureRequest) -> Iterator[None]:
     if _spent[name] > _MOST_SECONDS:
         pytest.skip(f"{name} has had its {_MOST_SECONDS:g} s")
     stack: FaultStack = request.getfixturevalue("stack")
+    # The test before may have broken it.
+    connection.close_if_unusable_or_obsolete()
     figures: Figures = request.getfixturevalue("figures")
     before, earlier, started = stack.log_sizes(), len(stack.submitted), time.monotonic()
     yield

@@ -62,7 +62,17 @@ def _running_job(stack: FaultStack, *, seed: int) -> Job:
     return job
 
 
-def _wait_for_the_database() -> None:
+def _wait_for_a_crash_and_its_end() -> None:
+    """PostgreSQL takes a moment to notice the death of a session, then ends ours too, then comes back."""
+
+    def is_cut_off() -> bool:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except OperationalError:
+            return True
+        return False
+
     def answers() -> bool:
         try:
             connection.close()
@@ -71,6 +81,7 @@ def _wait_for_the_database() -> None:
             return False
         return True
 
+    wait_for(is_cut_off, seconds=30, what="crash of PostgreSQL")
     wait_for(answers, seconds=30, what="PostgreSQL")
 
 
@@ -94,7 +105,7 @@ def test_a_crash_of_postgresql_disturbs_no_training(stack: FaultStack, figures: 
         [victim, *_] = (row[0] for row in cursor.fetchall())
     # The death of one session by a signal makes PostgreSQL end all others and recover from its log.
     os.kill(victim, signal.SIGKILL)
-    _wait_for_the_database()
+    _wait_for_a_crash_and_its_end()
     _assert_undisturbed(stack, job, figures)
 
 
