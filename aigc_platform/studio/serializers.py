@@ -13,7 +13,7 @@ from aigc_platform.jobs.services import Submission
 from aigc_platform.jobs.submissions import SUBMISSION_FIELDS, SubmissionSerializer, keyed_submission
 from aigc_platform.studio.services import NewEvaluation, NewGeneration, NewTraining
 from aigc_platform.studio.specs import LARGEST_EVALUATION, LARGEST_TRUNCATION, SMALLEST_EVALUATION
-from ml.catalog import DEFAULT_RECIPE, LARGEST_SEED
+from ml.catalog import DEFAULT_RECIPE, LARGEST_SEED, SHIPPED_EXTRACTORS
 
 _MODEL_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}\Z"
 _MODEL_NAME_RULE = "A model's name has 1 to 64 of a-z, 0-9, - and _, and begins with a letter or digit."
@@ -143,6 +143,12 @@ class EvaluationRequestSerializer(_JobRequestSerializer):
         max_value=LARGEST_TRUNCATION,
         default=1.0,
         help_text="Scale of the noise: below 1 is less varied and more typical.",
+    )
+    extractor = serializers.ChoiceField(
+        choices=list(SHIPPED_EXTRACTORS),
+        default=None,
+        allow_null=True,
+        help_text="Feature space to score in; null lets the data choose. Figures of two never compare.",
     )
 
     def wish(self) -> NewEvaluation:

@@ -23,7 +23,14 @@ from aigc_platform.registry.selectors import resolve_version
 from aigc_platform.studio.exceptions import RecipeNotFoundError
 from aigc_platform.studio.kinds import generation_group_key
 from aigc_platform.studio.specs import EvaluationSpec, GenerationSpec, TrainingSpec
-from ml.catalog import LARGEST_SEED, RecipeConfig, UnknownRecipeError, check_dataset, parse_config
+from ml.catalog import (
+    LARGEST_SEED,
+    SHIPPED_EXTRACTORS,
+    RecipeConfig,
+    UnknownRecipeError,
+    check_dataset,
+    parse_config,
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class NewEvaluation:
     n: int | None = None
     seed: int = 0
     truncation: float = 1.0
+    extractor: str | None = None
 
 
 def submit_training(*, owner: User, new: NewTraining, submission: Submission) -> Job:
@@ -130,6 +138,7 @@ def submit_evaluation(*, owner: User, new: NewEvaluation, submission: Submission
     else:
         dataset = _dataset_version(owner, new.dataset, errors)
     errors += [] if dataset is None else _mismatches(model, dataset)
+    errors += _unfit_extractor(model, new.extractor)
     if dataset is None or errors:
         raise InvalidInputError(errors[0].message, errors=errors)
     spec = EvaluationSpec(
@@ -141,6 +150,7 @@ def submit_evaluation(*, owner: User, new: NewEvaluation, submission: Submission
         n=new.n,
         seed=new.seed,
         truncation=new.truncation,
+        extractor=new.extractor,
     )
     return submit_job(owner=owner, kind="evaluation", spec=spec, submission=submission)
 
@@ -165,6 +175,14 @@ def _mismatches(model: ModelVersion, dataset: DatasetVersion) -> list[FieldProbl
         message = f"The classes of {model} are not those of {dataset}."
         problems.append(FieldProblem("/dataset", "evaluation.classes", message))
     return problems
+
+
+def _unfit_extractor(model: ModelVersion, name: str | None) -> list[FieldProblem]:
+    channels = SHIPPED_EXTRACTORS[name].channels if name is not None else ()
+    if not channels or model.channels in channels:
+        return []
+    message = f"{name} cannot see images of {model.channels} channels, which {model} makes."
+    return [FieldProblem("/extractor", "evaluation.extractor", message)]
 
 
 def _find_replay(owner: User, submission: Submission) -> Job | None:

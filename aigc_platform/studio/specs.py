@@ -61,6 +61,7 @@ class EvaluationSpec(BaseModel):
         n: samples, and real images on each side; None takes as many as the data set's own split holds out, at
             most 10,000.
         seed: of the samples and every random choice; the same for all by default, so that figures compare.
+        extractor: a name of `ml.catalog.SHIPPED_EXTRACTORS`; None lets the data choose.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,3 +74,4 @@ class EvaluationSpec(BaseModel):
     n: int | None = Field(default=None, ge=SMALLEST_EVALUATION, le=LARGEST_EVALUATION)
     seed: int = 0
     truncation: float = 1.0
+    extractor: str | None = None

@@ -6,6 +6,7 @@ sentences why a data set does not suit a recipe.
 """
 
 from ml.catalog.builtin_datasets import BUILTIN_DATASETS, BuiltinDataset
+from ml.catalog.feature_extractors import SHIPPED_EXTRACTORS, ShippedExtractor
 from ml.catalog.fields import LARGEST_SEED, Width
 from ml.catalog.gan import GanConfig
 from ml.catalog.lookup import UnknownRecipeError, config_schema, get_recipe, parse_config
@@ -24,12 +25,14 @@ __all__ = [
     "MAY_DIFFER_ON_RESUME",
     "MIN_IMAGE_PX",
     "RECIPES",
+    "SHIPPED_EXTRACTORS",
     "AutoConfig",
     "BuiltinDataset",
     "GanConfig",
     "NetworkConfig",
     "Recipe",
     "RecipeConfig",
+    "ShippedExtractor",
     "UnknownRecipeError",
     "VaeConfig",
     "VaeGanConfig",

@@ -115,7 +115,7 @@ def queued_training(owner: User, dataset: Dataset | None = None, **wishes: Any) 
     return submit_training(owner=owner, new=new, submission=Submission(**wishes))
 
 
-def finish_training(job: Job, *, classes: Sequence[str] = CLASSES) -> Job:
+def finish_training(job: Job, *, classes: Sequence[str] = CLASSES, image: Mapping[str, int] = IMAGE) -> Job:
     weights = f"weights of {job.pk}".encode()
     files = [
         File("snapshot", 0, weights, "snapshot.safetensors", "application/vnd.safetensors"),
@@ -129,15 +129,17 @@ def finish_training(job: Job, *, classes: Sequence[str] = CLASSES) -> Job:
         "seconds": 1.5,
         "metrics": {"loss_generator": 0.7},
         "classes": list(classes),
-        "image": IMAGE,
+        "image": image,
         "card": {"format": 1, "recipe": {"name": job.spec["recipe"]}},
     }
     return succeed(job, files, result)
 
 
-def published_model(owner: User, name: str = "digits", *, classes: Sequence[str] = CLASSES) -> ModelVersion:
+def published_model(
+    owner: User, name: str = "digits", *, classes: Sequence[str] = CLASSES, image: Mapping[str, int] = IMAGE
+) -> ModelVersion:
     """Return a version that a finished training has just published."""
-    job = finish_training(queued_training(owner, model=name), classes=classes)
+    job = finish_training(queued_training(owner, model=name), classes=classes, image=image)
     return ModelVersion.objects.select_related("model").get(job=job)
 
 

@@ -1,9 +1,9 @@
 """Job kind `evaluation`: measure a model version against a data set, each figure beside its floor."""
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
-from ml.catalog import LARGEST_SEED
+from ml.catalog import LARGEST_SEED, SHIPPED_EXTRACTORS
 from ml.data.packed import MANIFEST_FILENAME, PackedDataset
 from ml.errors import InvalidCheckpointError
 from ml.evaluate import EvaluationReport, evaluate
@@ -27,11 +27,21 @@ class EvaluationSpec(BaseModel):
         n: samples, and real images on each side; None takes as many as are held out, at most 10,000.
         seed: of the samples and every random choice.
         truncation: factor on the noise.
+        extractor: name of a feature space; None lets the data choose.
     """
 
     n: int | None = None
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     truncation: float = Field(default=1.0, gt=0, le=LARGEST_TRUNCATION)
+    extractor: str | None = None
+
+    @field_validator("extractor")
+    @classmethod
+    def _is_shipped(cls, name: str | None) -> str | None:
+        """Names only: `ml.evaluate` would take the path of a file, too."""
+        if name is not None and name not in SHIPPED_EXTRACTORS:
+            raise ValueError(f"there is no feature extractor {name!r}")
+        return name
 
 
 class EvaluationHandler:
@@ -62,6 +72,7 @@ def _evaluate(job: Job) -> ExitStatus:
             n=spec.n,
             seed=spec.seed,
             truncation=spec.truncation,
+            extractor=spec.extractor,
             device=_DEVICE,
             on_stage=lambda _stage, done: job.progress(round(100 * done, 1), 100, "percent"),
         )

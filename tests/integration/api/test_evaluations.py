@@ -43,12 +43,13 @@ def test_an_evaluation_is_accepted_against_the_data_of_the_training(
         "n": None,
         "seed": 0,
         "truncation": 1.0,
+        "extractor": None,
     }
     assert job["urls"]["self"].endswith(f"/api/v1/evaluations/{job['id']}")
     row = Job.objects.get(pk=job["id"])
     prepared = get_kind("evaluation").prepare(row)
     assert row.queue == "cpu.io"
-    assert prepared.spec == {"n": None, "seed": 0, "truncation": 1.0}
+    assert prepared.spec == {"n": None, "seed": 0, "truncation": 1.0, "extractor": None}
     assert {given.name: [file.name for file in given.files] for given in prepared.inputs} == {
         "snapshot": ["snapshot.safetensors", "snapshot.json"],
         "dataset": ["data.safetensors", "manifest.json"],
@@ -79,6 +80,25 @@ def test_other_data_of_ones_own_may_be_named(client: APIClient, user: User, vers
     assert body(submit(client, dataset=str(other.pk)), 202)["spec"]["dataset"] == str(other.pk)
 
 
+def test_a_feature_space_may_be_named(client: APIClient, version: ModelVersion) -> None:
+    job = body(submit(client, extractor="lite0-112"), 202)
+
+    assert job["spec"]["extractor"] == "lite0-112"
+    prepared = get_kind("evaluation").prepare(Job.objects.get(pk=job["id"]))
+    assert prepared.spec["extractor"] == "lite0-112"
+
+
+def test_a_feature_space_that_cannot_see_the_images_is_refused(
+    client: APIClient, user: User, version: ModelVersion
+) -> None:
+    published_model(user, "colours", image=IMAGE | {"channels": 3})
+
+    refused = submit(client, model="colours", extractor="fashion-28")
+    assert ("/extractor", "evaluation.extractor") in field_problems(refused)
+    accepted = submit(client, model="colours", extractor="lite0-112")
+    assert ("/extractor", "evaluation.extractor") not in field_problems(accepted)
+
+
 def test_the_same_key_queues_one_evaluation(client: APIClient, version: ModelVersion) -> None:
     first, second = (
         client.post("/api/v1/evaluations", {"model": "digits"}, headers={"Idempotency-Key": "k"})
@@ -104,7 +124,7 @@ def test_the_same_key_queues_one_evaluation(client: APIClient, version: ModelVer
         ({"truncation": 2.1}, {("/truncation", "field.range")}),
         ({"dataset": "digits"}, {("/dataset", "dataset.not_found")}),
         ({"dataset": str(uuid4())}, {("/dataset", "dataset.not_found")}),
-        ({"extractor": "../../secret.safetensors"}, {("/extractor", "field.unknown")}),
+        ({"extractor": "../../secret.safetensors"}, {("/extractor", "field.choice")}),
         ({"holdout": 0.5}, {("/holdout", "field.unknown")}),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ml.catalog import SHIPPED_EXTRACTORS
 from ml.data.builtin import load_builtin
 from ml.data.packed import PackedDataset
 from ml.data.split import split_dataset
@@ -142,3 +143,15 @@ def test_pixels_are_fitted_to_the_training_side_alone() -> None:
     assert found.shape == (len(split.train), 64)
     assert float(found.square().mean()) == pytest.approx(1, rel=0.01)
     assert found.mean(0).abs().max() < 1e-3
+
+
+def test_the_catalog_names_what_the_registry_has_and_what_it_can_see() -> None:
+    assert set(SHIPPED_EXTRACTORS) == set(EXTRACTORS.names)
+    for name, about in SHIPPED_EXTRACTORS.items():
+        for channels in (1, 3):
+            dataset = noise(60, channels, 32)
+            if not about.channels or channels in about.channels:
+                assert chosen(dataset, name)[0].features(dataset.images[:2]).shape[0] == 2
+            else:
+                with pytest.raises(MlError, match="channels"):
+                    chosen(dataset, name)
