@@ -74,9 +74,9 @@ def plain(generator: nn.Module, discriminator: Discriminator) -> tuple[nn.Module
     judge: list[nn.Module] = [discriminator.features.get_submodule("body"), nn.Flatten()]
     if isinstance(generator, DcganGenerator):
         body = [two for layer in generator.body for two in written_out(layer)]
-        maker = [generator.start, nn.Unflatten(1, generator.start_shape), *body]
+        maker = [generator.start, *body]
     else:
-        maker = [generator.get_submodule("body"), nn.Unflatten(1, (1, 32, 32))]
+        maker = [*(generator.get_submodule(part) for part in ("start", "body")), nn.Unflatten(1, (1, 32, 32))]
         judge.insert(0, nn.Flatten())
     return nn.Sequential(*maker), nn.Sequential(*judge, discriminator.head.score, nn.Flatten(0))
 

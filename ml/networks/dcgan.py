@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ml.networks.conditioning import LatentWithClass
+from ml.networks.conditioning import LatentStart
 from ml.networks.layout import channels_last
 from ml.networks.norms import norm_2d
 from ml.networks.resampling import UpsampledConv2d
@@ -53,10 +53,9 @@ class DcganGenerator(nn.Module):
         super().__init__()
         sizes = stage_sizes(spec.px)
         widths = [spec.channels * min(spec.px // size, WIDEST_MULTIPLE) for size in sizes]
-        self.latent = LatentWithClass(spec.latent_size, spec.classes)
-        self.start_shape = (widths[0], sizes[0], sizes[0])
-        self.start = nn.Linear(self.latent.out_features, widths[0] * sizes[0] ** 2, bias=spec.norm == "none")
-        layers: list[nn.Module] = [*norm_2d(spec.norm, widths[0]), nn.ReLU()]
+        start_shape = (widths[0], sizes[0], sizes[0])
+        self.start = LatentStart(spec.latent_size, spec.classes, start_shape, spec.norm)
+        layers: list[nn.Module] = [nn.ReLU()]
         for before, after in pairwise(widths):
             layers += [
                 UpsampledConv2d(before, after, bias=spec.norm == "none"),
@@ -66,10 +65,10 @@ class DcganGenerator(nn.Module):
         layers += [nn.Conv2d(widths[-1], spec.image_channels, 3, padding=1), nn.Tanh()]
         self.body = nn.Sequential(*layers)
         self.apply(initialise)
+        self.start.balance()
 
     def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        coarse = torch.reshape(self.start(self.latent(z, labels)), (len(z), *self.start_shape))
-        images: Tensor = self.body(channels_last(coarse))
+        images: Tensor = self.body(channels_last(self.start(z, labels)))
         return images
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ml.networks.conditioning import LatentWithClass
+from ml.networks.conditioning import LatentStart
 from ml.networks.norms import norm_1d
 from ml.networks.spec import MlpFeatureSpec, MlpGeneratorSpec
 
@@ -16,15 +16,16 @@ class MlpGenerator(nn.Module):
     def __init__(self, spec: MlpGeneratorSpec) -> None:
         super().__init__()
         self.image_shape = (spec.image_channels, spec.px, spec.px)
-        self.latent = LatentWithClass(spec.latent_size, spec.classes)
-        layers: list[nn.Module] = []
-        for before, after in pairwise((self.latent.out_features, *spec.widths)):
+        self.start = LatentStart(spec.latent_size, spec.classes, spec.widths[:1], spec.norm)
+        self.start.balance()
+        layers: list[nn.Module] = [nn.LeakyReLU(0.2)]
+        for before, after in pairwise(spec.widths):
             layers += [nn.Linear(before, after), *norm_1d(spec.norm, after), nn.LeakyReLU(0.2)]
         layers += [nn.Linear(spec.widths[-1], spec.image_channels * spec.px * spec.px), nn.Tanh()]
         self.body = nn.Sequential(*layers)
 
     def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        flat = self.body(self.latent(z, labels))
+        flat = self.body(self.start(z, labels))
         return torch.reshape(flat, (len(z), *self.image_shape))
 
 

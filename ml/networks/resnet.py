@@ -6,11 +6,10 @@ pooling. Widths double as sizes halve, where the paper keeps them, which suits s
 
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
-from ml.networks.conditioning import LatentWithClass
+from ml.networks.conditioning import LatentStart
 from ml.networks.dcgan import stage_sizes
 from ml.networks.layout import channels_last
 from ml.networks.norms import norm_2d
@@ -54,9 +53,8 @@ class ResnetGenerator(nn.Module):
         super().__init__()
         sizes = stage_sizes(spec.px)
         widths = [spec.channels * min(spec.px // size, WIDEST_MULTIPLE) for size in sizes]
-        self.latent = LatentWithClass(spec.latent_size, spec.classes)
-        self.start_shape = (widths[0], sizes[0], sizes[0])
-        self.start = nn.Linear(self.latent.out_features, widths[0] * sizes[0] ** 2)
+        start_shape = (widths[0], sizes[0], sizes[0])
+        self.start = LatentStart(spec.latent_size, spec.classes, start_shape, spec.norm)
         self.blocks = nn.Sequential(*(_UpBlock(before, after, spec) for before, after in pairwise(widths)))
         self.end = nn.Sequential(
             *norm_2d(spec.norm, widths[-1]),
@@ -65,10 +63,10 @@ class ResnetGenerator(nn.Module):
             nn.Tanh(),
         )
         self.apply(_initialise)
+        self.start.balance()
 
     def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        coarse = torch.reshape(self.start(self.latent(z, labels)), (len(z), *self.start_shape))
-        images: Tensor = self.end(self.blocks(channels_last(coarse)))
+        images: Tensor = self.end(self.blocks(channels_last(self.start(z, labels))))
         return images
 
 

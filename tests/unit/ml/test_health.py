@@ -48,10 +48,10 @@ def test_well_runs_are_left_alone_and_remembered(health: Health, events: list[Ev
     state = fresh(health.config)
     state.images_seen = 32
     with torch.no_grad():
-        state.generator.start.weight.fill_(0.5)  # type: ignore[union-attr, operator]  # a module's attributes
+        state.generator.start.noise.weight.fill_(0.5)  # type: ignore[union-attr, operator]  # a module's attributes
     assert health.check(state, WELL, []).verdict is Verdict.OK
     assert events == []
-    assert (state.good["generator.start.weight"] == 0.5).all()
+    assert (state.good["generator.start.noise.weight"] == 0.5).all()
     assert state.health.good_images_seen == 32
 
 
@@ -60,7 +60,7 @@ def test_non_finite_runs_go_back(broken: str, health: Health, events: list[Event
     state = fresh(health.config)
     before, noise = weights(state), state.noise.get_state()
     with torch.no_grad():
-        state.generator.start.weight.add_(math.nan if broken == "weights" else 1.0)  # type: ignore[union-attr, operator]  # as above
+        state.generator.start.noise.weight.add_(math.nan if broken == "weights" else 1.0)  # type: ignore[union-attr, operator]  # as above
     non_finite = [] if broken == "weights" else ["loss_generator"]
     state.images_seen = 24
     assert health.check(state, WELL, non_finite).verdict is Verdict.ROLLBACK

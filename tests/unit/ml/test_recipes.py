@@ -159,7 +159,7 @@ def test_the_generator_waits_its_turn(
 
     def remember(self: TrainingState) -> dict[str, torch.Tensor]:
         named = tensors(self)
-        steps.append(named["optimizer_generator.start.weight.step"].item())
+        steps.append(named["optimizer_generator.start.noise.weight.step"].item())
         steps.append(named["optimizer_discriminator.head.score.weight.step"].item())
         return named
 
