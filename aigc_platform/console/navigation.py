@@ -23,6 +23,13 @@ _SECTIONS: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         ),
     ),
     (
+        "Webhooks",
+        (
+            ("Endpoints", "webhook", "webhooks_webhookendpoint_changelist", "webhooks.view_webhookendpoint"),
+            ("Messages", "send", "webhooks_webhookdelivery_changelist", "webhooks.view_webhookdelivery"),
+        ),
+    ),
+    (
         "People",
         (
             ("Users", "person", "accounts_user_changelist", "accounts.view_user"),

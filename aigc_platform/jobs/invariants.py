@@ -3,10 +3,10 @@
 I1 every accepted job has ended · I2 results are one attempt's, complete, and in the bucket as hashed · I3 fences of
 effects strictly rise · I4 the history is dense and nothing follows its end · I5 only a success publishes results ·
 I6 each attempt resumed from the newest good checkpoint · I8 every object in the bucket is explained.
-(I7, that every end is told to its webhooks, belongs to the app that delivers them.)
+I7, that every end is told to its webhooks, is registered by the app that delivers them.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -46,21 +46,32 @@ def violations(
         yield from (Violation(*found) for found in _checked(job, store, settled=settled))
 
 
-_Found = tuple[str, Job, str]
+Found = tuple[str, Job, str]
+"""Name of the invariant, the job, and what is wrong with it."""
+
+Check = Callable[[Job], Iterable[Found]]
+_registered: list[Check] = []
 
 
-def _checked(job: Job, store: ObjectStore, *, settled: bool) -> Iterator[_Found]:
+def register_check(check: Check) -> None:
+    """Check every job with this, too. For apps above this one: once for each, in its `ready()`."""
+    _registered.append(check)
+
+
+def _checked(job: Job, store: ObjectStore, *, settled: bool) -> Iterator[Found]:
     if settled and not job.is_terminal:
         yield "I1", job, f"is still {job.status}"
     yield from _results(job, store)
     yield from _fences(job)
     yield from _history(job)
     yield from _resumptions(job)
+    for check in _registered:
+        yield from check(job)
     if settled:
         yield from _objects(job, store)
 
 
-def _results(job: Job, store: ObjectStore) -> Iterator[_Found]:
+def _results(job: Job, store: ObjectStore) -> Iterator[Found]:
     results = list(Artifact.objects.filter(job=job, is_preview=False))
     if results and job.status != JobStatus.SUCCEEDED:
         yield "I5", job, f"is {job.status} and shows {len(results)} results"
@@ -82,7 +93,7 @@ def _results(job: Job, store: ObjectStore) -> Iterator[_Found]:
             yield "I2", job, f"{artifact.key} is not what its row says"
 
 
-def _fences(job: Job) -> Iterator[_Found]:
+def _fences(job: Job) -> Iterator[Found]:
     fences = list(Attempt.objects.filter(job=job).order_by("number").values_list("fence", flat=True))
     if any(later <= earlier for earlier, later in pairwise([0, *fences])):
         yield "I3", job, f"the fences of its attempts do not rise: {fences}"
@@ -97,7 +108,7 @@ def _fences(job: Job) -> Iterator[_Found]:
         yield "I3", job, f"attempts {still_open} are open while it is {job.status} under {job.fence}"
 
 
-def _history(job: Job) -> Iterator[_Found]:
+def _history(job: Job) -> Iterator[Found]:
     events = list(JobEvent.objects.filter(job=job).order_by("seq").values_list("seq", "type", "data"))
     if [seq for seq, _, _ in events] != list(range(1, job.event_seq + 1)):
         yield "I4", job, f"its history is not numbered 1 to {job.event_seq}"
@@ -114,7 +125,7 @@ def _history(job: Job) -> Iterator[_Found]:
         yield "I4", job, "something was written after its end"
 
 
-def _resumptions(job: Job) -> Iterator[_Found]:
+def _resumptions(job: Job) -> Iterator[Found]:
     good = list(
         Checkpoint.objects.filter(job=job, is_corrupt=False)
         .order_by("-fence", "-step")
@@ -127,7 +138,7 @@ def _resumptions(job: Job) -> Iterator[_Found]:
             yield "I6", job, f"attempt {number} resumed from {checkpoint}, the newest was {newest}"
 
 
-def _objects(job: Job, store: ObjectStore) -> Iterator[_Found]:
+def _objects(job: Job, store: ObjectStore) -> Iterator[Found]:
     named = named_keys(job) if job.deleted_at is None else set()
     for prefix in (keys.job_prefix(job.pk), keys.checkpoint_prefix(job.pk)):
         for info in store.list_keys(prefix):

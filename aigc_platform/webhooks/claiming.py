@@ -14,7 +14,6 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from aigc_platform.common import failpoints
 from aigc_platform.webhooks.event_types import EventType
 from aigc_platform.webhooks.models import DisabledReason, FailureReason, WebhookDelivery, WebhookEndpoint
 from aigc_platform.webhooks.payloads import body_of, disabled_payload, fresh_event_id
@@ -77,7 +76,6 @@ def _claim(endpoint: WebhookEndpoint) -> Claimed | None:
 
 def note(claimed: Claimed, outcome: Outcome) -> None:
     """Write down what came of an attempt, and free the endpoint."""
-    failpoints.reach("webhook.sent")
     with transaction.atomic():
         # The endpoint before the delivery, as in a claim: two senders cannot wait for each other.
         endpoint = (

@@ -75,7 +75,8 @@ def send(message: Message, deadline: Deadline | None = None) -> Outcome:
             with session.post(
                 message.url, data=message.body.encode(), headers=_headers(message), stream=True
             ) as answer:
-                return _judge(answer)
+                # An answer that was cut off in the middle of its headers looks like a whole one.
+                return Outcome(FailureReason.TIMEOUT) if watch.is_over else _judge(answer)
         except InvalidIPAddress:
             return Outcome(FailureReason.ADDRESS_REFUSED)
         except requests.exceptions.SSLError:

@@ -152,7 +152,13 @@ def _fault(answer: Response) -> list[str]:
 
 def _pages(shown: Showcase) -> list[str]:
     lists = ("jobs_job", "jobs_worker", "datasets_dataset", "registry_model", "registry_modelversion")
-    others = ("accounts_user", "accounts_apitoken", "auth_group")
+    others = (
+        "webhooks_webhookendpoint",
+        "webhooks_webhookdelivery",
+        "accounts_user",
+        "accounts_apitoken",
+        "auth_group",
+    )
     return [
         reverse("admin:index"),
         *(reverse(f"admin:{name}_changelist") for name in (*lists, *others)),
@@ -166,5 +172,6 @@ def _pages(shown: Showcase) -> list[str]:
         reverse("admin:datasets_dataset_change", args=[shown.rejected.pk]),
         reverse("admin:registry_model_change", args=[shown.version.model_id]),
         reverse("admin:registry_modelversion_change", args=[shown.version.pk]),
+        reverse("admin:webhooks_webhookendpoint_change", args=[shown.hooks.pk]),
         reverse("admin:accounts_user_change", args=[shown.owner.pk]),
     ]

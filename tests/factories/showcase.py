@@ -25,8 +25,12 @@ from aigc_platform.jobs.states import StatusReason
 from aigc_platform.registry.models import ModelVersion
 from aigc_platform.storage import keys
 from aigc_platform.storage.object_store import get_object_store
+from aigc_platform.webhooks.claiming import claim_due, note
+from aigc_platform.webhooks.models import FailureReason, WebhookEndpoint
+from aigc_platform.webhooks.sending import Outcome
 from tests.factories.accounts import make_user
 from tests.factories.studio import generate, import_digits, train_tiny
+from tests.factories.webhooks import make_endpoint
 
 TOTAL_IMAGES = 40_000
 _REPORTS = 25
@@ -49,10 +53,12 @@ class Showcase:
     paused: Job
     running: Claim
     queued: Job
+    hooks: WebhookEndpoint
 
 
 def showcase() -> Showcase:
     owner = make_user()
+    hooks = make_endpoint(owner)
     worker = fleet.register_worker(
         name=f"gpu-box-{owner.username}",
         host="gpu-box",
@@ -71,6 +77,7 @@ def showcase() -> Showcase:
     running = start(worker, train_tiny(owner, dataset, model="my-digits"))
     report_training(running, until=0.6)
     fleet.beat(worker, WorkerState.BUSY)
+    _send_some(hooks)
     return Showcase(
         owner=owner,
         worker=worker,
@@ -83,7 +90,16 @@ def showcase() -> Showcase:
         paused=paused,
         running=running,
         queued=generate(owner, "my-digits:1", count=8, seed=8),
+        hooks=hooks,
     )
+
+
+def _send_some(hooks: WebhookEndpoint) -> None:
+    """Let the first message arrive, the second fail, and the others wait."""
+    for outcome in (Outcome(status_code=204), Outcome(FailureReason.BAD_STATUS, 503)):
+        [claimed] = claim_due(1)
+        note(claimed, outcome)
+    hooks.refresh_from_db()
 
 
 def start(worker: Worker, job: Job) -> Claim:
