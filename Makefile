@@ -9,7 +9,7 @@ DATASET ?= digits
 # Two processes, each with servers of its own; a file's tests stay together.
 IN_PARALLEL := -n 2 --dist loadfile
 
-.PHONY: help up demo test lint format type imports migrations unit integration acceptance schema bench-train bench-main faults clean
+.PHONY: help up demo test lint format type imports migrations unit integration acceptance schema bench-train bench-quality bench-main faults clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ acceptance: $(READY) ## tests of the whole running platform
 
 bench-train: $(READY) ## images a second while training, ours beside the usual tutorial loop
 	$(PYTHON) benchmarks/train_speed.py
+
+bench-quality: $(READY) ## how good pictures get in 60 to 600 s by every recipe: hours; skips what is measured
+	$(PYTHON) benchmarks/quality.py
 
 bench-main: $(READY) ## figures of the main path, over HTTP: memory, submit, first step, overhead, images
 	$(PYTHON) benchmarks/main_path.py
