@@ -34,6 +34,7 @@ _MEDIA_TYPES = {
     ".png": "image/png",
     ".json": "application/json",
     ".jsonl": "application/jsonl",
+    ".md": "text/markdown",
     ".zip": "application/zip",
     ".safetensors": "application/vnd.safetensors",
 }

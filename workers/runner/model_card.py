@@ -1,88 +1,69 @@
-"""The model card: what a person must know before using a trained generator (Mitchell et al. 2019)."""
+"""A training's model card on the platform: what `ml.card` cannot know, and the artifacts it becomes."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from ml.catalog import RecipeConfig, get_recipe
+from pydantic import JsonValue
+
+from ml.card.document import CardContext
+from ml.card.make import CardFiles, make_card
+from ml.card.notes import CardNotes
 from ml.data.packed import PackedDataset
 from ml.hooks import TrainingResult
-from workers.runner.protocol import JobItem
+from workers.runner.job import Job, json_object
+from workers.runner.provenance import provenance_of
 
-CARD_FORMAT = 1
+CARD_ROLE, TEXT_ROLE, PICTURE_ROLE = "card", "card_text", "card_picture"
 
 
-def model_card(
-    *,
-    item: JobItem,
-    recipe: str,
-    config: RecipeConfig,
+def write_model_card(
+    job: Job,
     dataset: PackedDataset,
-    manifest_sha256: str,
     result: TrainingResult,
-    snapshot_sha256: str,
-    environment: Mapping[str, object],
+    *,
+    notes: CardNotes,
+    history: Path,
+    manifest_sha256: str,
+    licence: str | None,
     versions: Mapping[str, str],
-) -> dict[str, object]:
-    """Describe a finished training: method, data, figures, limits and lineage.
+) -> CardFiles:
+    """Measure a finished training shortly and write its card into the job's workspace.
 
     Args:
-        item: the job, for its provenance.
-        recipe: name of the recipe.
-        config: all settings, defaults included.
+        job: kept visible while samples are made and measured.
         dataset: what it learned from.
-        manifest_sha256: hash of the data set's manifest file, which pins the data.
-        result: how the run ended.
-        snapshot_sha256: hash of the published weights.
-        environment: device, precision and threads of the run.
+        result: how the training ended.
+        notes: what it said on its way.
+        history: its metrics, whole across resumes.
+        manifest_sha256: of the data set's manifest file, which pins the data.
+        licence: of the weights, as the owner says.
         versions: of the software.
     """
-    about = get_recipe(recipe)
-    channels, height, width = dataset.image_shape
-    return {
-        "format": CARD_FORMAT,
-        "recipe": {
-            "name": about.name,
-            "title": about.title,
-            "summary": about.summary,
-            "paper": about.paper,
-        },
-        "config": config.model_dump(mode="json"),
-        "seed": config.seed,
-        "dataset": {
-            "name": dataset.name,
-            "manifest_sha256": manifest_sha256,
-            "content_sha256": dataset.content_sha256,
-            "count": len(dataset.images),
-            "width": width,
-            "height": height,
-            "channels": channels,
-            "class_counts": dict(
-                zip(dataset.classes, dataset.manifest.get("class_counts", []), strict=False)
-            ),
-            "source": dataset.manifest.get("source", {}),
-            "profile": result.profile,
-        },
-        "training": {
-            "images_seen": result.images_seen,
-            "seconds": round(result.seconds, 3),
-            **environment,
-        },
-        "figures": result.metrics,
-        "snapshot_sha256": snapshot_sha256,
-        "versions": dict(versions),
-        "limits": _limits(dataset, result),
-        "provenance": {**item.provenance, "job": item.job_id, "attempt": item.attempt},
-    }
+    said = job.item.provenance
+    model = job.item.spec.get("model")
+    context = CardContext(
+        title=model if isinstance(model, str) else None,
+        licence=licence,
+        manifest_sha256=manifest_sha256,
+        lineage={**said, "job": job.id, "attempt": job.item.attempt},
+        versions=versions,
+    )
+    return make_card(
+        dataset,
+        result,
+        out=job.folder("card"),
+        notes=notes,
+        history=history,
+        context=context,
+        provenance=provenance_of(job.item),
+        on_stage=lambda _stage, _done: job.stay_visible(),
+        on_event=lambda event_type, data: job.event(f"training.{event_type}", data),
+    )
 
 
-def _limits(dataset: PackedDataset, result: TrainingResult) -> list[str]:
-    channels, height, width = dataset.image_shape
-    count = len(dataset.images)
-    kind = "grey" if channels == 1 else "colour"
-    return [
-        f"It makes {kind} images of {width}x{height} px like the {count:,} it learned from, and no others.",
-        *(warning["message"] for warning in result.profile.get("warnings", [])),
-        "Gaps and biases of those images are its own too.",
-        "The figures were taken while training and describe the optimisation; they do not measure quality.",
-        "It was not checked whether samples repeat training images; do not treat them as anonymous data.",
-        "Everything it makes is AI-made and labelled so in the file; keep the label when passing files on.",
-    ]
+def hand_over(job: Job, files: CardFiles) -> dict[str, JsonValue]:
+    """Name the card's three forms as artifacts; return what it says."""
+    job.artifact(CARD_ROLE, files.document)
+    job.artifact(TEXT_ROLE, files.markdown)
+    job.artifact(PICTURE_ROLE, files.picture)
+    return json_object(files.content)

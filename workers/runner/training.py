@@ -7,18 +7,20 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
+from ml.card.make import CardFiles
+from ml.card.notes import CardNotes
 from ml.catalog import RecipeConfig, is_conditional, parse_config
 from ml.data.packed import MANIFEST_FILENAME, PackedDataset
-from ml.files import sha256_of_file, write_json
+from ml.files import sha256_of_file
 from ml.hooks import Hooks, Progress, Stop, TrainingResult
 from ml.train import train
 from workers.runner.channel import Channel
 from workers.runner.checkpoints import CheckpointHandover
 from workers.runner.failures import JobError, from_validation, is_out_of_memory
-from workers.runner.job import Job, json_object, only_job
+from workers.runner.job import Job, only_job
 from workers.runner.metrics_log import FILENAME as METRICS_FILENAME
 from workers.runner.metrics_log import MetricsLog
-from workers.runner.model_card import model_card
+from workers.runner.model_card import hand_over, write_model_card
 from workers.runner.process import library_versions
 from workers.runner.protocol import ExitStatus, Problem, Start
 from workers.runner.provenance import provenance_of
@@ -28,7 +30,6 @@ _PREVIEW_ADVANCE = 1.05
 """A preview is kept when the run has come 5 % further, so that a run of days keeps some hundred pictures."""
 _LIFECYCLE_EVENTS = frozenset({"started", "resumed", "finished", "stopped"})
 """The platform writes these itself, for all kinds of jobs."""
-_ENVIRONMENT = ("device", "precision", "threads")
 
 
 class TrainingSpec(BaseModel):
@@ -36,6 +37,7 @@ class TrainingSpec(BaseModel):
 
     recipe: str
     config: dict[str, JsonValue] = Field(default_factory=dict)
+    licence: str | None = None
 
 
 class TrainingHandler:
@@ -91,7 +93,7 @@ class _TrainingRun:
         self._resume = Path(job.item.resume) if job.item.resume is not None else None
         self._metrics = MetricsLog(job.workspace / METRICS_FILENAME, resume_folder=self._resume)
         self._checkpoints = CheckpointHandover(job, extra_files=[self._metrics.path])
-        self._environment: dict[str, object] = {}
+        self._notes = CardNotes()
         self._stop: Stop | None = None
         self._preview_images = 0
         self._asked_at = time.monotonic()
@@ -116,12 +118,20 @@ class _TrainingRun:
         )
         if result.status == "stopped":
             return self._end_early(result)
+        manifest_sha256 = sha256_of_file(dataset_folder / MANIFEST_FILENAME)
+        card = write_model_card(
+            self._job,
+            dataset,
+            result,
+            notes=self._notes,
+            history=self._metrics.path,
+            manifest_sha256=manifest_sha256,
+            licence=spec.licence,
+            versions=library_versions(),
+        )
         if self._job.stop_mode() == "abort":
             return self._job.stop(checkpointed=False)
-        manifest_sha256 = sha256_of_file(dataset_folder / MANIFEST_FILENAME)
-        # What `auto` chose is what was trained.
-        trained = parse_config(result.recipe, result.config)
-        return self._publish(result.recipe, trained, dataset, manifest_sha256, result)
+        return self._publish(dataset, manifest_sha256, result, card)
 
     def _hooks(self) -> Hooks:
         return Hooks(
@@ -170,7 +180,7 @@ class _TrainingRun:
         )
 
     def _on_event(self, event_type: str, data: Mapping[str, object]) -> None:
-        self._environment |= {name: data[name] for name in _ENVIRONMENT if name in data}
+        self._notes.take(event_type, data)
         if event_type in _LIFECYCLE_EVENTS:
             return
         self._job.event(f"training.{event_type}", data)
@@ -182,41 +192,25 @@ class _TrainingRun:
         return self._job.stop(checkpointed=stored)
 
     def _publish(
-        self,
-        recipe: str,
-        config: RecipeConfig,
-        dataset: PackedDataset,
-        manifest_sha256: str,
-        result: TrainingResult,
+        self, dataset: PackedDataset, manifest_sha256: str, result: TrainingResult, card: CardFiles
     ) -> ExitStatus:
         """Name the artifacts and end the job well."""
         if result.snapshot is None or result.grid is None:
             raise RuntimeError("a finished training run has a snapshot and a grid")
+        # What `auto` chose is what was trained.
+        config = parse_config(result.recipe, result.config)
         weights, description = (result.snapshot / f"snapshot.{suffix}" for suffix in ("safetensors", "json"))
         snapshot_sha256 = sha256_of_file(weights)
-        card = model_card(
-            item=self._job.item,
-            recipe=recipe,
-            config=config,
-            dataset=dataset,
-            manifest_sha256=manifest_sha256,
-            result=result,
-            snapshot_sha256=snapshot_sha256,
-            environment=self._environment,
-            versions=library_versions(),
-        )
-        card_path = self._job.workspace / "model-card.json"
-        write_json(card_path, json_object(card))
         images_seen: dict[str, JsonValue] = {"images_seen": result.images_seen}
         self._job.artifact("snapshot", weights, index=0, metadata=images_seen)
         self._job.artifact("snapshot", description, index=1)
         self._job.artifact("grid", result.grid, metadata=images_seen)
         self._job.artifact("metrics", self._metrics.path)
-        self._job.artifact("card", card_path)
+        content = hand_over(self._job, card)
         channels, height, width = dataset.image_shape
         return self._job.finish(
             {
-                "recipe": recipe,
+                "recipe": result.recipe,
                 "images_seen": result.images_seen,
                 "seconds": round(result.seconds, 3),
                 "metrics": result.metrics,
@@ -227,7 +221,7 @@ class _TrainingRun:
                 "snapshot_sha256": snapshot_sha256,
                 "dataset_manifest_sha256": manifest_sha256,
                 "seed": config.seed,
-                "card": card,
-                **self._environment,
+                "card": content,
+                **self._notes.environment,
             }
         )

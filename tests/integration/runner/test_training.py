@@ -17,6 +17,7 @@ from workers.runner.protocol import (
     ArtifactReady,
     CheckpointDone,
     CheckpointReady,
+    Event,
     ExitStatus,
     Failed,
     Finished,
@@ -54,7 +55,8 @@ def test_a_training_ends_with_all_its_artifacts(packed: Path, tmp_path: Path) ->
     artifacts = {
         (found.role, found.index): found for found in of_kind(messages, ArtifactReady) if not found.preview
     }
-    assert set(artifacts) == {("snapshot", 0), ("snapshot", 1), ("grid", 0), ("metrics", 0), ("card", 0)}
+    roles = ("grid", "metrics", "card", "card_text", "card_picture")
+    assert set(artifacts) == {("snapshot", 0), ("snapshot", 1), *((role, 0) for role in roles)}
     assert artifacts["snapshot", 0].filename == "snapshot.safetensors"
     assert artifacts["snapshot", 1].filename == "snapshot.json"
     assert all((workspace / found.path).is_file() for found in artifacts.values())
@@ -85,6 +87,18 @@ def test_a_training_ends_with_all_its_artifacts(packed: Path, tmp_path: Path) ->
     assert card["training"]["precision"] == "fp32"
     assert card["provenance"] == {"platform": "test-platform", "code": "1.2.3", "job": "job-1", "attempt": 1}
     assert card["limits"]
+    assert card["snapshot_sha256"] == result["snapshot_sha256"]
+    assert result["card"] == card
+    assert (workspace / artifacts["card_text", 0].path).read_text().startswith("# tiny\n")
+    label = read_provenance((workspace / artifacts["card_picture", 0].path).read_bytes())
+    assert label is not None
+    assert label.job == "job-1"
+    # 96 images leave too few to measure by: the card says so, and so does the log.
+    [skipped] = [
+        found for found in of_kind(messages, Event) if found.event == "training.card_figures_skipped"
+    ]
+    assert skipped.data == card["figures"]["reason"]
+    assert str(skipped.data["code"]) == "evaluation.too_few"
 
 
 def test_previews_are_visible_at_once_and_labelled(packed: Path, tmp_path: Path) -> None:
