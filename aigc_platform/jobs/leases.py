@@ -14,6 +14,7 @@ from django.db.models import F
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
+from aigc_platform.common import failpoints
 from aigc_platform.jobs.exceptions import LeaseLostError
 from aigc_platform.jobs.models import Attempt, AttemptOutcome, Job
 from aigc_platform.jobs.outbox import write_ring
@@ -36,6 +37,7 @@ def renew_lease(job: Job, fence: int) -> DesiredState:
         held = Job.objects.filter(pk=job.pk, fence=fence, status__in=LEASED)
         if not held.update(lease_expires_at=lease_end()):
             raise LeaseLostError
+        failpoints.reach("lease.renewing")
         Attempt.objects.filter(job_id=job.pk, fence=fence).update(last_beat_at=Now())
         return DesiredState(held.values_list("desired", flat=True).get())
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from celery import Celery
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from kombu import Connection
@@ -22,6 +22,8 @@ RING_TASK = "jobs.ring"
 
 _BATCH = 100
 _MAX_BACKOFF_SECONDS = 30
+_BROKER_SECONDS = 30
+"""More than it takes to give up a broker that does not answer: several waits of `socket_timeout`."""
 _ENOUGH_RINGS = 256
 """Each ring makes one worker look until its queues are empty, so this many waiting ones wake every idle worker."""
 log = structlog.get_logger(__name__)
@@ -36,6 +38,7 @@ def publish_pending(app: Celery) -> int:
         How many rows were dealt with; 0 also when the broker is away.
     """
     with transaction.atomic():
+        _ask_for_patience()
         rows = list(
             Outbox.objects.select_for_update(skip_locked=True)
             .filter(published_at__isnull=True, available_at__lte=Now())
@@ -43,10 +46,10 @@ def publish_pending(app: Celery) -> int:
         )
         if not rows:
             return 0
-        with app.connection_for_write() as connection:
+        with app.connection_for_write() as broker:
             try:
-                _publish(app, connection, rows)
-            except _broker_errors(connection) as error:
+                _publish(app, broker, rows)
+            except _broker_errors(broker) as error:
                 log.warning("broker_unreachable", error=str(error), waiting=len(rows))
                 _postpone(rows)
                 return 0
@@ -57,16 +60,24 @@ def publish_pending(app: Celery) -> int:
         return len(rows)
 
 
-def _broker_errors(connection: Connection) -> tuple[type[BaseException], ...]:
+def _ask_for_patience() -> None:
+    """The broker is asked within the transaction, and a frozen one takes its time to be given up."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [f"{_BROKER_SECONDS}s"]
+        )
+
+
+def _broker_errors(broker: Connection) -> tuple[type[BaseException], ...]:
     """Return what being away, frozen or contrary looks like, in kombu's words and in its transport's."""
-    return (OperationalError, *connection.connection_errors, *connection.channel_errors)
+    return (OperationalError, *broker.connection_errors, *broker.channel_errors)
 
 
-def _publish(app: Celery, connection: Connection, rows: list[Outbox]) -> None:
+def _publish(app: Celery, broker: Connection, rows: list[Outbox]) -> None:
     # One quick try: the rows wait for the next round anyway.
-    connection.ensure_connection(max_retries=1, interval_start=0)
+    broker.ensure_connection(max_retries=1, interval_start=0)
     waiting: dict[str, int] = {}
-    with connection.Producer(serializer="json") as producer:
+    with broker.Producer(serializer="json") as producer:
         for row in rows:
             queue = row.payload["queue"]
             if queue not in waiting:

@@ -34,6 +34,7 @@ from tests.faults.stack import (
     ready_workers,
     wait_for_end,
 )
+from tests.probe.apps import STOP
 from tests.processes import runner_of, wait_for
 from tests.services import Services
 
@@ -114,6 +115,25 @@ def test_a_holder_that_wakes_up_late_is_refused_and_its_runner_ends(
     woken = time.monotonic()
     wait_for(lambda: is_gone(runner), seconds=20, what="end of the old runner")
     figures.measured("old runner gone after its holder woke (s)", time.monotonic() - woken)
+    wait_for_end(job)
+    _assert_one_holder_published(stack, job)
+
+
+@pytest.mark.fault(4)
+def test_a_holder_that_stops_in_the_middle_of_a_write_does_not_keep_its_job(
+    stack: FaultStack, figures: Figures
+) -> None:
+    stack.need_workers(2)
+    job = stack.submit(steps=40, seed=4)
+    stack.wait_for_step(job, 6)
+    child = child_of(stack.holder_of(job))
+    request = stack.folder / "lease.renewing"
+    request.write_text(STOP)
+    wait_for(lambda: not request.exists(), seconds=20, what="the holder's next beat")
+    stopped = time.monotonic()
+    rerun = stack.wait_for_step(job, 1, attempt=2, seconds=LEASE_SECONDS * 3)
+    figures.recovered(rerun.at - stopped)
+    child.resume()
     wait_for_end(job)
     _assert_one_holder_published(stack, job)
 

@@ -9,8 +9,10 @@ from django.apps import AppConfig
 
 from aigc_platform.common import failpoints
 
+STOP = "stop"
 FAILPOINTS = (
     "job.claimed",
+    "lease.renewing",
     "checkpoint.uploading",
     "checkpoint.uploaded",
     "checkpoint.committed",
@@ -37,13 +39,17 @@ class ProbeConfig(AppConfig):
 
 
 def _die_if_asked(request: Path) -> Callable[[], None]:
-    """Kill this process if a file asks for it; the file is gone then, so that the next process lives."""
+    """Kill this process if a file asks for it, or stop it if the file says so.
+
+    The file is gone then, so that the next process lives.
+    """
 
     def die() -> None:
         try:
+            wish = request.read_text()
             request.unlink()
         except FileNotFoundError:
             return
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSTOP if wish == STOP else signal.SIGKILL)
 
     return die

@@ -55,3 +55,20 @@ def test_waiting_for_a_notification_has_a_limit_of_its_own(half_a_second: None) 
     started = time.monotonic()
     assert wait_for_notification("aigc_test", 1.0) is None
     assert time.monotonic() - started >= 1.0
+
+
+def test_a_transaction_in_which_we_fall_silent_is_ended_by_the_server(half_a_second: None) -> None:
+    connection.close()
+    with pytest.raises(OperationalError), transaction.atomic():
+        _sleep(0)
+        time.sleep(1.5)
+        _sleep(0)
+    connection.close()
+    _sleep(0)
+
+
+def test_silence_between_transactions_costs_nothing(half_a_second: None) -> None:
+    connection.close()
+    _sleep(0)
+    time.sleep(1.5)
+    _sleep(0)
