@@ -154,15 +154,16 @@ class FaultStack(PlatformProcesses):
 
     def steps(self, job: Job) -> list[Step]:
         """Return every step that any attempt of the job has executed, in order of time."""
+        return self.all_steps().get(str(job.pk), [])
+
+    def all_steps(self) -> dict[str, list[Step]]:
+        """Return the steps of every job by the job's id."""
         ledger = self.folder / "ledger"
-        if not ledger.exists():
-            return []
-        rows = (line.split() for line in ledger.read_text().splitlines())
-        return [
-            Step(int(row[1]), int(row[2]), float(row[3]), int(row[4]))
-            for row in rows
-            if row[0] == str(job.pk)
-        ]
+        found: dict[str, list[Step]] = {}
+        for line in ledger.read_text().splitlines() if ledger.exists() else ():
+            job, attempt, number, at, pid = line.split()
+            found.setdefault(job, []).append(Step(int(attempt), int(number), float(at), int(pid)))
+        return found
 
     def wait_for_step(self, job: Job, number: int, *, attempt: int = 1, seconds: float = 30) -> Step:
         def reached() -> Step | None:
