@@ -130,6 +130,7 @@ def report(runs: dict[str, list[Run]], conditions: dict[str, str]) -> str:
             sections.append(_LEGEND)
         if measures := _measures_table(runs[part]):
             sections.append(measures)
+        sections += [_problem(run) for run in runs[part] if run["problem"]]
     return "\n\n".join(sections) + "\n"
 
 
@@ -155,7 +156,7 @@ def _faults_table(runs: Sequence[Run]) -> str:
 
 def _fault_cells(runs: Sequence[Run]) -> list[str]:
     recoveries = [seconds for run in runs for seconds in run["recoveries"]]
-    summed = [sum(run[name] for run in runs) for name in ("steps_lost", "duplicates", "lost", "has_failed")]
+    summed = [sum(run[name] for run in runs) for name in ("steps_lost", "duplicates", "lost")]
     return [
         str(len(runs)),
         str(sum(run["jobs"] for run in runs)),
@@ -163,6 +164,7 @@ def _fault_cells(runs: Sequence[Run]) -> list[str]:
         _percentile(recoveries, 50),
         _percentile(recoveries, 99),
         *(f"{value:,}" for value in summed),
+        str(sum(bool(run["problem"]) for run in runs)),
     ]
 
 
@@ -181,11 +183,15 @@ def _soak_table(runs: Sequence[Run]) -> str:
         ("steps executed again", str(sum(run["steps_lost"] for run in runs))),
         ("duplicates", str(sum(run["duplicates"] for run in runs))),
         ("lost", str(sum(run["lost"] for run in runs))),
-        ("runs in which anything was wrong", str(sum(run["has_failed"] for run in runs))),
+        ("runs in which anything was wrong", str(sum(bool(run["problem"]) for run in runs))),
     ]
     table = _table(("figure", "value"), rows)
     by_name = _table(("fault", "times"), [(name, str(count)) for name, count in sorted(faults.items())])
     return f"{table}\n\n{by_name}"
+
+
+def _problem(run: Run) -> str:
+    return f"Failed: `{run['test']}`, seed {run['seed']}:\n\n```\n{run['problem']}\n```"
 
 
 def _measures_table(runs: Sequence[Run]) -> str:

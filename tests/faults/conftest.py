@@ -30,7 +30,8 @@ _REPETITIONS = int(os.environ.get("FAULT_REPETITIONS", "1"))
 _FIRST_SEED = int(os.environ.get("FAULT_SEED", "1"))
 _MOST_SECONDS = float(os.environ.get("FAULT_SECONDS", "inf"))
 _RECORD = os.environ.get("FAULT_RECORD")
-_HAS_FAILED = pytest.StashKey[bool]()
+_PROBLEM = pytest.StashKey[str]()
+_LAST_WORDS = 600
 _spent: dict[str, float] = defaultdict(float)
 
 
@@ -102,7 +103,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.when == "call":
-        item.stash[_HAS_FAILED] = report.failed
+        errors = [line for line in report.longreprtext.splitlines() if line.startswith("E ")]
+        item.stash[_PROBLEM] = "\n".join(errors)[-_LAST_WORDS:] if report.failed else ""
     return report
 
 
@@ -127,12 +129,12 @@ def _watch(request: pytest.FixtureRequest) -> Iterator[None]:
     for job in jobs:
         job.refresh_from_db()
     figures.count(stack, jobs)
-    figures.has_failed = request.node.stash.get(_HAS_FAILED, True)
+    figures.problem = request.node.stash.get(_PROBLEM, "did not finish")
     try:
         assert_no_violation(jobs)
         assert (figures.lost, figures.duplicates) == (0, 0)
-    except AssertionError:
-        figures.has_failed = True
+    except AssertionError as error:
+        figures.problem = figures.problem or str(error)[-_LAST_WORDS:]
         raise
     finally:
         if _RECORD and request.node.get_closest_marker("fault"):

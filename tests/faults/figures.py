@@ -28,7 +28,7 @@ class Figures:
         lost: accepted jobs without an end.
         measures: other figures by name, each a list of values with the unit in its name.
         counts: how often each thing happened that is counted by name.
-        has_failed: the test found something wrong.
+        problem: what the test found wrong, in its last words; empty if nothing.
     """
 
     faults: list[int]
@@ -42,7 +42,7 @@ class Figures:
     measures: dict[str, list[float]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     has_own_recoveries: bool = False
-    has_failed: bool = False
+    problem: str = ""
 
     def recovered(self, seconds: float) -> None:
         """Note a recovery that the ledger of steps cannot show; the ledger is not asked then."""
