@@ -57,6 +57,7 @@ class Checkpoints:
             seconds=state.seconds,
             precision=state.precision,
             device=state.device.type,
+            devices=state.crew.size,
         )
         save_training_state(folder, state.tensors(), document)
         self.latest = folder
@@ -68,8 +69,8 @@ class Checkpoints:
 def restore(plan: Plan, state: TrainingState, folder: Path) -> None:
     """Load a training state after checking that it is of this recipe, data and config.
 
-    Another kind of device, number format or software version is taken, and the event `resumed_inexactly` says
-    that the weights will not be, bit for bit, those of a run that was never stopped.
+    Another kind or number of devices, number format or software version is taken, and the event
+    `resumed_inexactly` says that the weights will not be, bit for bit, those of a run that was never stopped.
 
     Raises:
         InvalidCheckpointError: the state is damaged or of another run.
@@ -91,7 +92,7 @@ def restore(plan: Plan, state: TrainingState, folder: Path) -> None:
 
 def _refuse_another_run(plan: Plan, document: StateDocument, folder: Path) -> None:
     wanted = plan.config.model_dump(mode="json")
-    may_differ = _ANNOUNCED | MAY_DIFFER_ON_RESUME - ({"kimg"} if _follows_the_budget(plan.config) else set())
+    may_differ = _ANNOUNCED | MAY_DIFFER_ON_RESUME - ({"kimg"} if follows_the_budget(plan.config) else set())
     different = [
         name for name in wanted if name not in may_differ and wanted[name] != document.config.get(name)
     ]
@@ -107,15 +108,25 @@ def _refuse_another_run(plan: Plan, document: StateDocument, folder: Path) -> No
         )
 
 
-def _follows_the_budget(config: RecipeConfig) -> bool:
+def follows_the_budget(config: RecipeConfig) -> bool:
     """Whether another kimg would change the weights at a given number of images, by way of a schedule."""
     penalty_final = config.penalty_final if isinstance(config, GanConfig) else 1.0
     return config.learning_rate_final < 1 or penalty_final < 1
 
 
 def _tell_what_changed(plan: Plan, state: TrainingState, document: StateDocument) -> None:
-    before = {"precision": document.precision, "device": document.device, **document.versions}
-    now = {"precision": state.precision, "device": state.device.type, **software_versions()}
+    before = {
+        "precision": document.precision,
+        "device": document.device,
+        "devices": document.devices,
+        **document.versions,
+    }
+    now = {
+        "precision": state.precision,
+        "device": state.device.type,
+        "devices": state.crew.size,
+        **software_versions(),
+    }
     changes = {
         name: {"before": before.get(name), "now": value}
         for name, value in now.items()

@@ -6,9 +6,10 @@ from typing import Literal, Self, cast
 import torch
 from torch import Tensor
 
+from ml.distributed import current_crew
 from ml.health import Health, Verdict
 from ml.hooks import Stop, TrainingResult
-from ml.metrics.running import RunningMetrics, Statistics
+from ml.metrics.running import RunningMetrics, Statistics, mean_scalars
 from ml.networks.spec import ImageChannels, network_specs
 from ml.plan import Plan
 from ml.precision import choose_precision
@@ -16,7 +17,7 @@ from ml.quality import Quality
 from ml.reports import Reports
 from ml.resume import Checkpoints, restore
 from ml.snapshots import Snapshots
-from ml.state import TrainingState
+from ml.state import PRECISIONS, TrainingState
 from ml.steps import Step, choose_step
 from ml.stopwatch import Stopwatch
 
@@ -60,8 +61,11 @@ class Run:
         classes = len(plan.classes)
         specs = network_specs(config, px=px, image_channels=cast(ImageChannels, channels), classes=classes)
         state = TrainingState.fresh(config, *specs, image_count=len(plan.split.train), device=plan.device)
+        state.crew = current_crew()
+        state.crew.check_batch(config.batch_size)
         if plan.resume is None:
-            state.precision = choose_precision(state, config, classes=classes)
+            fastest = choose_precision(state, config, classes=classes)
+            state.precision = PRECISIONS[state.crew.agree(PRECISIONS.index(fastest))]
         else:
             restore(plan, state, plan.resume)
         watch, metrics = Stopwatch(state.seconds), RunningMetrics()
@@ -72,6 +76,7 @@ class Run:
                 "images_seen": state.images_seen,
                 "device": str(plan.device),
                 "precision": state.precision,
+                "devices": state.crew.size,
                 "threads": torch.get_num_threads(),
                 "classes": classes,
             },
@@ -91,20 +96,32 @@ class Run:
             metrics=metrics,
         )
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process reports, measures and writes, see `ml.distributed`."""
+        return self.state.crew.leads
+
     def is_over(self) -> bool:
         """Whether the images or the seconds are used up, or more of them would not help."""
         config = self.plan.config
         out_of_time = config.max_seconds is not None and self.watch.seconds() >= config.max_seconds
-        return out_of_time or self.state.images_seen >= config.total_images or self.quality.is_plateau()
+        is_over = out_of_time or self.state.images_seen >= config.total_images or self.quality.is_plateau()
+        return bool(self.state.crew.agree(is_over))
+
+    def wanted_stop(self) -> Stop | None:
+        """How the outside wants the run to end, if it does."""
+        choices: tuple[Stop | None, ...] = (None, *Stop)
+        asked = self.plan.hooks.should_stop() if self.leads else None
+        return choices[self.state.crew.agree(choices.index(asked))]
 
     def step(self) -> None:
         """Train on the next batch of the training side."""
         config, state = self.plan.config, self.state
-        picked = self.plan.split.train[state.sampler.next_batch(config.batch_size)]
+        picked = self.plan.split.train[state.crew.share(state.sampler.next_batch(config.batch_size))]
         on_device = picked.to(self.images.device)
         real_images = self.images[on_device].float().div_(127.5).sub_(1.0)
         if config.augment_flip:
-            mirrored = torch.rand(len(picked), generator=state.augmentation) < 0.5
+            mirrored = state.crew.share(torch.rand(config.batch_size, generator=state.augmentation)) < 0.5
             real_images[mirrored] = real_images[mirrored].flip(-1)
         labels = None if self.labels is None else self.labels[on_device]
         self._statistics = self.take_step(state, real_images, labels)
@@ -122,14 +139,15 @@ class Run:
         """
         if self._statistics is None:
             return
-        scalars = {name: float(value) for name, value in self._statistics.scalars().items()}
-        finding = self.health.check(self.state, scalars, self.metrics.non_finite(), is_last=self.is_over())
+        scalars = mean_scalars(self._statistics, self.state.crew)
+        non_finite = self.metrics.non_finite(self.state.crew)
+        finding = self.health.check(self.state, scalars, non_finite, is_last=self.is_over())
         if finding.verdict is Verdict.ROLLBACK:
             self.metrics.forgive()
 
     def end_early(self, stop: Stop) -> TrainingResult:
         """Stop before the budget is used up."""
-        if stop is Stop.CHECKPOINT:
+        if stop is Stop.CHECKPOINT and self.leads:
             self.checkpoints.write()
         return self._result("stopped", {}, images_seen=0)
 
@@ -137,6 +155,8 @@ class Run:
         """Look once more, write the last training state, and publish the best snapshot."""
         if not self.is_check_due():
             self.check_health()
+        if not self.leads:
+            return self._result("finished", {}, images_seen=0)
         self.quality.measure_last()
         self.reports.report()
         self.checkpoints.write()

@@ -1,7 +1,7 @@
 """Everything a run changes while it trains: what a checkpoint must hold for an exact resume."""
 
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ml.best import BestSnapshot
 from ml.catalog import GanConfig, RecipeConfig
 from ml.data.sampler import IndexSampler
+from ml.distributed import ALONE, Crew
 from ml.ema import Ema
 from ml.networks.build import build_discriminator, build_encoder, build_generator, place
 from ml.networks.discriminator import Discriminator
@@ -17,6 +18,7 @@ from ml.networks.spec import DiscriminatorSpec, EncoderSpec, GeneratorSpec
 from ml.seeds import random_stream, stream_seed
 
 Precision = Literal["fp32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 _ADAM_SLOTS = ("exp_avg", "exp_avg_sq")
 
@@ -61,6 +63,7 @@ class TrainingState:
         augmentation: stream of augmentation, flips and dropout.
         penalty: stream of the points at which penalties look.
         device: where the networks are; random streams live on the CPU.
+        crew: the processes that share the work; not part of what is stored.
         good: tensors of the players when they were last found in good health.
         keeps_good: whether `tensors` includes `good`, which an exact resume needs.
         health: what the health checks remember.
@@ -88,6 +91,7 @@ class TrainingState:
     precision: Precision = "fp32"
     images_seen: int = 0
     seconds: float = 0.0
+    crew: Crew = ALONE
     health: HealthCounters = field(default_factory=HealthCounters)
     best: BestSnapshot = field(default_factory=BestSnapshot)
     good: dict[str, Tensor] = field(init=False)

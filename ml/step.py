@@ -60,7 +60,7 @@ def adversarial_step(
 
     Args:
         state: changed in place.
-        real_images: float32 [N, C, H, W] in [-1, 1].
+        real_images: float32 [N, C, H, W] in [-1, 1]; this process's share of a batch.
         labels: int64 [N] or None; the fakes are asked for the same classes.
         objective: the two losses.
         config: settings of the run.
@@ -69,7 +69,7 @@ def adversarial_step(
     step = state.images_seen // config.batch_size
     is_generators_turn = (step + 1) % config.discriminator_steps == 0
     apply_learning_rates(state, config)
-    z = torch.randn(count, config.latent_size, generator=state.noise).to(state.device)
+    z = state.crew.normal(count, config.latent_size, state.noise).to(state.device)
     with autocast_of(state), torch.set_grad_enabled(is_generators_turn):
         fake_images = state.generator(z, labels)
 
@@ -83,8 +83,7 @@ def adversarial_step(
     else:
         loss_generator = objective.generator_loss(fake, real)
 
-    state.images_seen += count
-    state.ema.update(state.generator, batch_size=count, images_seen=state.images_seen)
+    count_images(state, count)
     return StepStatistics(
         loss_discriminator=loss_discriminator,
         loss_generator=loss_generator.detach(),
@@ -93,6 +92,13 @@ def adversarial_step(
         diversity=diversity(fake_images.detach(), real_images),
         more=more,
     )
+
+
+def count_images(state: TrainingState, count: int) -> None:
+    """Count a step in which every process learned from `count` images, and move the average."""
+    batch_size = count * state.crew.size
+    state.images_seen += batch_size
+    state.ema.update(state.generator, batch_size=batch_size, images_seen=state.images_seen)
 
 
 def autocast_of(state: TrainingState) -> torch.autocast:
@@ -133,6 +139,7 @@ def discriminator_update(
         more["penalty"] = _penalty(state, real_images, fake_images, labels, config)
         total = total + more["penalty"]
     torch.autograd.backward(total)
+    state.crew.average_gradients(discriminator_of(state))
     optimizer.step()
     if config.weight_clip > 0:
         clip_weights(discriminator_of(state), config.weight_clip)
@@ -165,6 +172,7 @@ def _generator_update(
     if judged.class_logits is not None and labels is not None:
         total = total + _class_loss(judged, labels)
     torch.autograd.backward(total)
+    state.crew.average_gradients(state.generator)
     state.optimizer_generator.step()
     discriminator_of(state).requires_grad_(True)
     return loss

@@ -17,6 +17,7 @@ import torch
 from ml.catalog import RecipeConfig
 from ml.codecs.provenance import Provenance
 from ml.data.packed import PackedDataset
+from ml.distributed import current_crew
 from ml.environment import default_device, deterministic_mode
 from ml.hooks import Hooks, Progress, Stop, TrainingResult
 from ml.plan import make_plan
@@ -50,7 +51,7 @@ def train(
         config: settings, of the recipe's own type.
         recipe: name of the recipe; `auto` chooses one and says so by the event `recipe_chosen`.
         out: folder for everything the run writes; made if need be.
-        hooks: called between steps, see `Hooks`.
+        hooks: called between steps, see `Hooks`; of several processes (`ml.distributed`) in the first one only.
         resume: folder of a training state to go on from. The recipe, data and settings must be those of
             that run; only budgets and report intervals may differ, and with an event the number format.
         checkpoint_seconds: time between two training states.
@@ -67,7 +68,7 @@ def train(
         config,
         recipe=recipe,
         out=out,
-        hooks=hooks,
+        hooks=hooks if current_crew().leads else Hooks(),
         resume=resume,
         device=device or default_device(),
         provenance=provenance,
@@ -75,7 +76,7 @@ def train(
     with deterministic_mode(plan.config.deterministic):
         run = Run.prepare(plan, checkpoint_seconds=checkpoint_seconds)
         while not run.is_over():
-            stop = hooks.should_stop()
+            stop = run.wanted_stop()
             if stop is not None:
                 return run.end_early(stop)
 
@@ -83,6 +84,8 @@ def train(
 
             if run.is_check_due():
                 run.check_health()
+            if not run.leads:
+                continue
             if run.quality.is_due():
                 run.quality.measure()
             if run.reports.is_due():

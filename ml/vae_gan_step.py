@@ -8,7 +8,14 @@ from ml.learning_rates import apply_learning_rates
 from ml.networks.encoder import split_code
 from ml.objectives.objective import Objective
 from ml.state import TrainingState
-from ml.step import StepStatistics, autocast_of, discriminator_of, discriminator_update, diversity
+from ml.step import (
+    StepStatistics,
+    autocast_of,
+    count_images,
+    discriminator_of,
+    discriminator_update,
+    diversity,
+)
 from ml.vae_step import draw_code, encoder_of, gaussian_divergence
 
 
@@ -37,8 +44,10 @@ def vae_gan_step(
     with autocast_of(state):
         code = encoder_of(state)(real_images, labels)
     mean, log_variance = split_code(code)
-    decoded = draw_code(mean, log_variance, state.noise)
-    drawn = torch.randn(decoded.shape, generator=state.noise).to(state.device)
+    noise, drawn = (
+        state.crew.normal(count, config.latent_size, state.noise).to(state.device) for _ in range(2)
+    )
+    decoded = draw_code(mean, log_variance, noise)
     both_labels = None if labels is None else labels.repeat(2)
     with autocast_of(state):
         fake_images = state.generator(torch.cat((decoded, drawn)), both_labels)
@@ -54,8 +63,7 @@ def vae_gan_step(
     loss_generator, likeness = _autoencoder_update(
         state, real_images, fake_images, labels, divergence, objective=objective, config=config
     )
-    state.images_seen += count
-    state.ema.update(state.generator, batch_size=count, images_seen=state.images_seen)
+    count_images(state, count)
     return StepStatistics(
         loss_discriminator=loss_discriminator,
         loss_generator=loss_generator,
@@ -93,7 +101,9 @@ def _autoencoder_update(
     _set_gradients(encoder, config.kl_weight * divergence + likeness)
     _set_gradients(generator, config.likeness_weight * likeness + adversarial)
     for player in ("encoder", "generator"):
-        state.players()[player][1].step()
+        module, optimizer = state.players()[player]
+        state.crew.average_gradients(module)
+        optimizer.step()
     judge.requires_grad_(True)
     return adversarial.detach(), likeness.detach()
 

@@ -9,7 +9,7 @@ from ml.catalog import VaeConfig
 from ml.learning_rates import apply_learning_rates
 from ml.networks.encoder import split_code
 from ml.state import TrainingState
-from ml.step import autocast_of, diversity
+from ml.step import autocast_of, count_images, diversity
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,9 @@ def squared_error(images: Tensor, targets: Tensor, *, deviation: float) -> Tenso
     return (images.float() - targets).square().flatten(1).sum(dim=1) / (2 * deviation**2)
 
 
-def draw_code(mean: Tensor, log_variance: Tensor, rng: torch.Generator) -> Tensor:
+def draw_code(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
     """mean + deviation * noise: a sample of the code that gradients pass through (section 2.4)."""
-    noise = torch.randn(mean.shape, generator=rng).to(mean.device)
-    return mean + (0.5 * log_variance).exp() * noise
+    return mean + (0.5 * log_variance).exp() * noise.to(mean.device)
 
 
 def vae_step(
@@ -72,13 +71,13 @@ def vae_step(
     """
     count = len(real_images)
     apply_learning_rates(state, config)
-    learners = [state.players()[player][1] for player in ("generator", "encoder")]
-    for optimizer in learners:
+    learners = [state.players()[player] for player in ("generator", "encoder")]
+    for _, optimizer in learners:
         optimizer.zero_grad(set_to_none=True)
     with autocast_of(state):
         code = encoder_of(state)(real_images, labels)
     mean, log_variance = split_code(code)
-    z = draw_code(mean, log_variance, state.noise)
+    z = draw_code(mean, log_variance, state.crew.normal(count, config.latent_size, state.noise))
     with autocast_of(state):
         images = state.generator(z, labels)
     reconstruction = squared_error(images, real_images, deviation=config.pixel_deviation).mean()
@@ -86,10 +85,10 @@ def vae_step(
     loss = reconstruction + config.kl_weight * divergence
     # Adam does not feel the scale; gradients of a size like other recipes' keep the health checks meaningful.
     torch.autograd.backward(loss / real_images[0].numel())
-    for optimizer in learners:
+    for module, optimizer in learners:
+        state.crew.average_gradients(module)
         optimizer.step()
-    state.images_seen += count
-    state.ema.update(state.generator, batch_size=count, images_seen=state.images_seen)
+    count_images(state, count)
     return VaeStatistics(
         loss_generator=loss.detach(),
         reconstruction=reconstruction.detach(),

@@ -6,6 +6,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from ml.distributed import ALONE, Crew
+
 
 class Statistics(Protocol):
     """Scalars of one step."""
@@ -45,18 +47,30 @@ class RunningMetrics:
             self._non_finite |= means.keys() - self._last.keys()
         return dict(self._last)
 
-    def non_finite(self) -> list[str]:
-        """Names that were NaN or infinite at any step since the start or the last `forgive`."""
-        now: set[str] = set()
+    def non_finite(self, crew: Crew = ALONE) -> list[str]:
+        """Names that were NaN or infinite at any step since the start or the last `forgive`, in any process.
+
+        Processes of one crew must ask together.
+        """
+        if not self._names:
+            return sorted(self._non_finite)
+        is_bad = torch.tensor([float(name in self._non_finite) for name in self._names])
         if self._sum is not None:
-            flags = self._sum.isfinite().tolist()
-            now = {name for name, is_finite in zip(self._names, flags, strict=True) if not is_finite}
-        return sorted(self._non_finite | now)
+            is_bad += (~self._sum.isfinite()).float().cpu()
+        shares = crew.mean(is_bad).tolist()
+        return sorted(name for name, share in zip(self._names, shares, strict=True) if share)
 
     def forgive(self) -> None:
         """Forget all steps so far: what they led to was undone."""
         self._sum, self._steps = None, 0
         self._non_finite.clear()
+
+
+def mean_scalars(statistics: Statistics, crew: Crew = ALONE) -> dict[str, float]:
+    """Statistics of one step, each the mean over the processes."""
+    scalars = statistics.scalars()
+    means = crew.mean(torch.stack([value.float() for value in scalars.values()]))
+    return dict(zip(scalars, means.tolist(), strict=True))
 
 
 def gradient_norm(module: nn.Module) -> float:

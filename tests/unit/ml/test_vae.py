@@ -34,7 +34,8 @@ def test_squared_error_by_hand() -> None:
 
 def test_codes_have_the_mean_and_width_they_are_told() -> None:
     mean, log_variance = torch.full((4000, 1), 3.0), torch.full((4000, 1), math.log(0.25))
-    codes = draw_code(mean, log_variance, torch.Generator().manual_seed(0))
+    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(0))
+    codes = draw_code(mean, log_variance, noise)
     assert codes.mean().item() == pytest.approx(3.0, abs=0.03)
     assert codes.std().item() == pytest.approx(0.5, rel=0.05)
 
