@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,9 +66,12 @@ def close_without_answer(request: BaseHTTPRequestHandler) -> None:
 
 
 @contextmanager
-def receiver(answer: Answer | None = None) -> Iterator[Receiver]:
+def receiver(answer: Answer | None = None, *, tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     """Listen on a free loopback port; by default everything is answered 204."""
-    with _listening(_Server(("127.0.0.1", 0), _Handler)) as server:
+    made = _Server(("127.0.0.1", 0), _Handler)
+    if tls is not None:
+        made.socket = tls.wrap_socket(made.socket, server_side=True, do_handshake_on_connect=False)
+    with _listening(made) as server:
         host = f"127.0.0.1:{server.server_address[1]}"
         server.receiver = Receiver(url=f"http://{host}/hooks?a=b", host=host, answer=answer or status(204))
         yield server.receiver

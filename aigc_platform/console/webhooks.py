@@ -5,6 +5,8 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import ngettext
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, DropdownFilter
@@ -33,12 +35,16 @@ def state_of(endpoint: WebhookEndpoint) -> str:
 
 
 def trouble(delivery: WebhookDelivery) -> str:
-    """Return why the last attempt failed, in words; the status if it did not."""
+    """Return why the last attempt failed, in words; the status where that says it all."""
     status = f"status {delivery.last_status_code}" if delivery.last_status_code else ""
-    if not delivery.last_failure:
+    if delivery.last_failure in {"", FailureReason.BAD_STATUS}:
         return status or markup.NOTHING
     words = str(FailureReason(delivery.last_failure).label)
     return f"{words} ({status})" if status else words
+
+
+def _short(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 class StateFilter(DropdownFilter):
@@ -71,7 +77,8 @@ class DeliveryColumns:
 
     @admin.display(description="next attempt")
     def next_attempt(self, delivery: WebhookDelivery) -> str:
-        return markup.moment(delivery.next_attempt_at)
+        at = delivery.next_attempt_at
+        return "due" if at is not None and at <= timezone.now() else markup.moment(at)
 
 
 class DeliveryInline(DeliveryColumns, ReadOnlyInline):
@@ -103,7 +110,7 @@ class EndpointAdmin(ReadOnlyAdmin):
     inlines = (DeliveryInline,)
     # The secrets are nobody's to see, not even an operator's.
     fields = readonly_fields = (
-        "url", "description", "owner", "state_label", "disabled_words", "subscribed", "failures", "failing",
+        "whole_url", "description", "owner", "state_label", "disabled_words", "subscribed", "failures", "failing",
         "last_delivered", "rotation", "created",
     )  # fmt: skip
 
@@ -136,8 +143,11 @@ class EndpointAdmin(ReadOnlyAdmin):
 
     @display(description="address")
     def shown_url(self, endpoint: WebhookEndpoint) -> str:
-        url = endpoint.url
-        return url if len(url) <= 80 else f"{url[:80]}…"
+        return _short(endpoint.url, 80)
+
+    @display(description="address")
+    def whole_url(self, endpoint: WebhookEndpoint) -> str:
+        return markup.code(endpoint.url)
 
     @display(description="state", label=_ENDPOINT_TONES)
     def state_label(self, endpoint: WebhookEndpoint) -> str:
@@ -157,7 +167,8 @@ class EndpointAdmin(ReadOnlyAdmin):
 
     @display(description="disabled because")
     def disabled_words(self, endpoint: WebhookEndpoint) -> str:
-        return str(DisabledReason(endpoint.disabled_reason).label) if endpoint.disabled_reason else "–"
+        reason = endpoint.disabled_reason
+        return str(DisabledReason(reason).label) if reason else markup.NOTHING
 
     @display(description="is told of")
     def subscribed(self, endpoint: WebhookEndpoint) -> str:
@@ -214,7 +225,12 @@ class DeliveryAdmin(DeliveryColumns, ReadOnlyAdmin):
 
     @display(description="endpoint")
     def endpoint_link(self, delivery: WebhookDelivery) -> SafeString:
-        return link("webhooks_webhookendpoint", delivery.endpoint_id, delivery.endpoint.url[:60])
+        url = _short(delivery.endpoint.url, 40)
+        return link(
+            "webhooks_webhookendpoint",
+            delivery.endpoint_id,
+            format_html('<span class="c-nowrap">{}</span>', url),
+        )
 
     @display(description="job")
     def job(self, delivery: WebhookDelivery) -> str:

@@ -70,7 +70,7 @@ class WebhookEndpoint(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.url
+        return f"webhook to {self.url}"
 
 
 class FailureReason(models.TextChoices):

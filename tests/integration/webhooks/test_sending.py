@@ -1,10 +1,14 @@
 """One attempt: whatever a receiver or a name server does, it ends in time and reaches no address inside."""
 
+import shutil
 import socket
+import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -177,3 +181,61 @@ def test_an_answer_that_is_no_http(hooks: Receiver, garbage: bytes) -> None:
 
     hooks.answer = answer
     assert send(message(hooks.url)) == Outcome(FailureReason.UNREACHABLE)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for `NAME` and its key in one file, trusted by nobody else."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl on PATH to make a certificate with")
+    folder = tmp_path_factory.mktemp("tls")
+    key, made, both = folder / "key.pem", folder / "certificate.pem", folder / "both.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
+    command += ["-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}", "-days", "2"]
+    subprocess.run([*command, "-keyout", key, "-out", made], check=True, capture_output=True)
+    both.write_bytes(key.read_bytes() + made.read_bytes())
+    return both
+
+
+@pytest.mark.parametrize(
+    ("name", "trusted", "outcome"),
+    [
+        (NAME, True, Outcome(status_code=204)),
+        ("other.example", True, Outcome(FailureReason.TLS_FAILED)),
+        (NAME, False, Outcome(FailureReason.TLS_FAILED)),
+    ],
+)
+def test_over_tls_the_certificate_is_the_names_though_an_address_is_connected_to(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, name: str, trusted: bool, outcome: Outcome
+) -> None:
+    greeted: list[str | None] = []
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    tls.set_servername_callback(lambda _socket, asked, _context: greeted.append(asked))
+    session = sending._session
+
+    def trusting(*arguments: Any, **options: Any) -> Any:
+        made = session(*arguments, **options)
+        made.verify = str(certificate) if trusted else True
+        return made
+
+    # What is judged and found public is, for once, this machine.
+    monkeypatch.setattr("requests_hardened.ip_filter_adapter.filter_host", lambda *_, **__: "127.0.0.1")
+    monkeypatch.setattr(sending, "is_public", lambda _address: True)
+    monkeypatch.setattr(sending, "_session", trusting)
+    with receiver(tls=tls) as listening:
+        port = listening.host.rpartition(":")[2]
+        assert send(message(f"https://{name}:{port}/in")) == outcome
+        assert greeted == [name]
+        assert [item.headers["host"] for item in listening.received] == (
+            [f"{name}:{port}"] if outcome.failure is None else []
+        )
