@@ -44,7 +44,7 @@ class DataProfile:
         count: images.
         width: pixels.
         height: pixels.
-        channels: 1 or 3.
+        channels: 1 for grey, 3 for RGB; 2 and 4 with alpha.
         distinct: images left when exact copies are dropped.
         near_duplicate_share: share of the images that have another, not equal but hardly different, beside
             them; measured on `near_duplicates_checked` images.

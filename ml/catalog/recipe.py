@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from ml.catalog.settings import RecipeConfig
 
 MIN_IMAGE_PX = 8
-MAX_IMAGE_PX = 64
+MAX_IMAGE_PX = 128
 
 _Config = TypeVar("_Config", bound=RecipeConfig)
 
@@ -48,7 +48,7 @@ class Recipe:
 def image_recipe(
     name: str, config_type: type[RecipeConfig], *, title: str, summary: str, paper: str, px_multiple: int = 4
 ) -> Recipe:
-    """A recipe for square grey or RGB images."""
+    """A recipe for square images: grey or RGB, with or without alpha."""
     return Recipe(
         name=name,
         title=title,
@@ -59,6 +59,6 @@ def image_recipe(
         min_px=MIN_IMAGE_PX,
         max_px=MAX_IMAGE_PX,
         px_multiple=px_multiple,
-        channels=(1, 3),
+        channels=(1, 2, 3, 4),
         min_count=16,
     )

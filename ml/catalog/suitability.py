@@ -16,7 +16,7 @@ def check_dataset(
         config: its validated settings.
         width: image width in pixels.
         height: image height in pixels.
-        channels: 1 for grey, 3 for colour.
+        channels: 1 for grey, 3 for colour; 2 and 4 with alpha.
         count: number of images.
         classes: number of classes, 0 for data without labels.
 
@@ -36,7 +36,9 @@ def check_dataset(
             f"{needs.title} needs a width that is a multiple of {multiple} px; these are {width} px."
         )
     if channels not in needs.channels:
-        problems.append(f"{needs.title} needs grey or RGB images; these have {channels} channels.")
+        problems.append(
+            f"{needs.title} needs grey or RGB images, with or without alpha; these have {channels} channels."
+        )
     if count < needs.min_count:
         problems.append(f"{needs.title} needs at least {needs.min_count} images; there are {count}.")
     if config.conditional == "yes" and classes < 2:

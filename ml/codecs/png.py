@@ -15,7 +15,8 @@ from ml.codecs.provenance import Provenance, parse_xmp_packet, xmp_packet
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
-_GREY, _RGB = 0, 2
+_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
+"""By channels: grey, grey and alpha, RGB, RGB and alpha (PNG specification, 11.2.1)."""
 _UP_FILTER = 2
 
 
@@ -23,21 +24,17 @@ def encode_png(image: NDArray[np.uint8], provenance: Provenance) -> bytes:
     """Encode one image, labelled as AI-made.
 
     Args:
-        image: uint8 [H, W] or [H, W, 1] (grey) or [H, W, 3] (RGB).
+        image: uint8 [H, W] (grey) or [H, W, C]: C is 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha).
         provenance: what the label says.
 
     Raises:
         ValueError: another shape or dtype.
     """
-    if image.ndim == 3 and image.shape[2] == 1:
-        image = image[:, :, 0]
-    if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
-        raise ValueError(
-            f"PNG needs uint8 [H, W], [H, W, 1] or [H, W, 3], got {image.dtype} {list(image.shape)}"
-        )
+    channels = 1 if image.ndim == 2 else image.shape[-1]
+    if image.dtype != np.uint8 or image.ndim not in {2, 3} or channels not in _COLOUR_TYPES:
+        raise ValueError(f"PNG needs uint8 [H, W] or [H, W, 1 to 4], got {image.dtype} {list(image.shape)}")
     height, width = image.shape[:2]
-    colour_type = _GREY if image.ndim == 2 else _RGB
-    header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
     text = _XMP_KEYWORD + b"\0\0\0\0\0" + xmp_packet(provenance)
     pixels = isal_zlib.compress(_filter_up(image.reshape(height, -1)), 1)
     return b"".join(

@@ -21,7 +21,8 @@ from ml.files import sha256_of_file
 __all__ = ["ArchiveLimits", "pack_archive"]
 
 IMAGE_SIZES_PX = (8, 16, 28, 32, 48, 64)
-"""Sizes that networks like; without an explicit size the nearest one is taken."""
+"""Sizes that networks like; without an explicit size the nearest one is taken. Larger ones must be asked for:
+training time grows with the square."""
 MOST_ERRORS = 100
 LONGEST_CLASS_NAME = 100
 

@@ -8,7 +8,7 @@ from ml.catalog import MAX_IMAGE_PX, MIN_IMAGE_PX, GanConfig, NetworkConfig, Rec
 
 LARGEST_CLASS_COUNT = 1000
 Norm = Literal["batch", "group", "none"]
-ImageChannels = Literal[1, 3]
+ImageChannels = Literal[1, 2, 3, 4]
 
 
 class _ImageSpec(BaseModel, extra="forbid", frozen=True, strict=True):
@@ -16,7 +16,7 @@ class _ImageSpec(BaseModel, extra="forbid", frozen=True, strict=True):
 
     Attributes:
         px: image width and height.
-        image_channels: 1 or 3.
+        image_channels: 1 for grey, 3 for RGB; 2 and 4 with alpha.
         norm: kind of normalisation between the layers.
     """
 

@@ -123,10 +123,10 @@ def test_suitable_data_has_no_problems() -> None:
     ("shape", "part"),
     [
         ({"width": 32, "height": 28}, "square"),
-        ({"width": 4, "height": 4}, "8 to 64 px"),
-        ({"width": 128, "height": 128}, "8 to 64 px"),
+        ({"width": 4, "height": 4}, "8 to 128 px"),
+        ({"width": 132, "height": 132}, "8 to 128 px"),
         ({"width": 30, "height": 30}, "multiple of 4"),
-        ({"channels": 4}, "4 channels"),
+        ({"channels": 5}, "5 channels"),
         ({"count": 3}, "at least 16 images"),
     ],
 )

@@ -30,13 +30,25 @@ def pixels_of(data: bytes) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize(
-    "shape", [(1, 1), (8, 8), (28, 28, 1), (32, 17), (1, 40), (40, 1), (5, 7, 3), (64, 64, 3), (301, 2, 3)]
+    "shape",
+    [
+        *[(1, 1), (8, 8), (28, 28, 1), (32, 17), (1, 40), (40, 1), (5, 7, 3), (64, 64, 3), (301, 2, 3)],
+        *[(8, 9, 2), (128, 128, 4)],
+    ],
 )
 def test_pillow_reads_the_same_pixels(shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(len(shape) + shape[0])
     image = rng.integers(0, 256, shape, dtype=np.uint8)
     decoded = pixels_of(encode_png(image, FULL))
     assert np.array_equal(decoded, image[:, :, 0] if shape[2:] == (1,) else image)
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])
+def test_alpha_is_alpha(channels: int, mode: str) -> None:
+    data = encode_png(np.full((4, 4, channels), 9, dtype=np.uint8), FULL)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.mode == mode
+    assert read_provenance(data) == FULL
 
 
 @pytest.mark.parametrize("value", [0, 127, 255])
@@ -64,7 +76,7 @@ def test_smooth_images_are_about_as_small_as_pillows() -> None:
     "image",
     [
         np.zeros((4, 4), dtype=np.float32),
-        np.zeros((4, 4, 4), dtype=np.uint8),
+        np.zeros((4, 4, 5), dtype=np.uint8),
         np.zeros(4, dtype=np.uint8),
         np.zeros((1, 4, 4, 3), dtype=np.uint8),
     ],

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from ml.catalog import RecipeConfig
 from ml.checkpoint import weights_sha256
@@ -99,6 +100,20 @@ def test_colour_and_every_switch(
     result = train(data, config, recipe="dcgan", out=tmp_path)
     assert result.status == "finished"
     assert Sampler.load(tmp_path / "snapshot").image_shape == (12, 12, 3)
+
+
+@pytest.mark.parametrize(("px", "channels"), [(8, 2), (128, 4)])
+def test_smallest_and_largest_images_with_alpha(
+    px: int, channels: int, tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml.snapshots.SNAPSHOT_STATISTICS_IMAGES", 64)
+    images = torch.randint(0, 256, (16, channels, px, px), dtype=torch.uint8)
+    data = PackedDataset.create(name="noise", images=images)
+    result = train(data, tiny_config("dcgan", kimg=0.016), recipe="dcgan", out=tmp_path)
+    assert Sampler.load(tmp_path / "snapshot").image_shape == (px, px, channels)
+    assert result.grid is not None
+    with Image.open(result.grid) as grid:
+        assert grid.mode == {2: "LA", 4: "RGBA"}[channels]
 
 
 def test_training_learns_the_classes(
