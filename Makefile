@@ -9,7 +9,7 @@ DATASET ?= digits
 # Two processes, each with servers of its own; a file's tests stay together.
 IN_PARALLEL := -n 2 --dist loadfile
 
-.PHONY: help up demo test lint format type imports migrations unit integration acceptance schema bench-train bench-quality bench-main faults clean
+.PHONY: help up demo test lint format type imports migrations unit integration acceptance schema bench-train bench-quality bench-main faults recipe-pages clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,10 @@ bench-main: $(READY) ## figures of the main path, over HTTP: memory, submit, fir
 
 faults: $(READY) ## every fault 20 times, then a soak of 30 minutes; hours, on an idle machine
 	$(PYTHON) benchmarks/faults.py
+
+recipe-pages: $(READY) ## train every recipe shortly and put pictures, figures and defaults into docs/reference/recipes
+	$(PYTHON) -m benchmarks.recipe_pages
+	$(PYTHON) -m benchmarks.recipe_tables
 
 clean: ## delete the environment, caches and the demo's data; data of `make up` stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis var/demo *.egg-info
