@@ -12,7 +12,7 @@ from unfold.decorators import display
 
 from aigc_platform.console import markup
 from aigc_platform.console.job_page import Fact, link
-from aigc_platform.console.model_card import read_card
+from aigc_platform.console.model_card import Card, read_card
 from aigc_platform.console.pictures import file_url, picture_of
 from aigc_platform.console.read_only import ReadOnlyAdmin, ReadOnlyInline
 from aigc_platform.datasets.models import DatasetVersion
@@ -125,14 +125,15 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     search_fields = ("id", "model__name", "model__owner__username")
     change_form_outer_before_template = "console/model_version.html"
     fieldsets = (
-        ("Figures", {"classes": ("tab",), "fields": ("metrics_json",)}),
+        ("While training", {"classes": ("tab",), "fields": ("metrics_json",)}),
         ("Settings", {"classes": ("tab",), "fields": ("config_json",)}),
         ("Model card", {"classes": ("tab",), "fields": ("card_json",)}),
     )
     readonly_fields = ("metrics_json", "config_json", "card_json")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
-        related = ("model__owner", "job", "weights", "network", "card", "grid")
+        files = ("weights", "network", "card", "card_text", "card_picture", "grid")
+        related = ("model__owner", "job", *files)
         return super().get_queryset(request).select_related(*related)
 
     def page_context(self, request: HttpRequest, row: ModelVersion) -> dict[str, Any]:
@@ -158,7 +159,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     def created(self, version: ModelVersion) -> str:
         return markup.moment(version.created_at)
 
-    @display(description="figures")
+    @display(description="statistics at the end")
     def metrics_json(self, version: ModelVersion) -> str:
         return markup.pretty_json(version.metrics)
 
@@ -173,14 +174,24 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
 
 def _page(version: ModelVersion) -> dict[str, Any]:
-    """Return what stands above the tabs: the grid, the files and the lineage."""
-    files = [("Weights", version.weights), ("Network", version.network), ("Model card", version.card)]
+    """Return what stands above the tabs: the grid, the files, the figures and the lineage."""
+    files = [
+        ("Weights", version.weights),
+        ("Network", version.network),
+        ("Model card", version.card_text),
+        ("Card as JSON", version.card),
+        ("Card as picture", version.card_picture),
+    ]
+    # What the page shows stands in the row: it needs no answer from the store.
+    card = Card(version.card_content)
     return {
         "version": version,
         "aliases": [alias.name for alias in version.aliases.all()],
         "grid": picture_of(version.grid) if version.grid else None,
         "files": [(title, file_url(file), file) for title, file in files if file is not None],
-        "facts": _facts(version),
+        "facts": [*_facts(version), *([Fact("Licence", card.licence)] if card.licence else [])],
+        "card": card,
+        "sheet": picture_of(version.card_picture) if version.card_picture else None,
     }
 
 

@@ -46,6 +46,8 @@ class ModelVersion(models.Model):
     network = models.ForeignKey("jobs.Artifact", on_delete=models.PROTECT, related_name="+")
     card = models.ForeignKey("jobs.Artifact", on_delete=models.PROTECT, null=True, related_name="+")
     card_content = models.JSONField(default=dict)
+    card_text = models.ForeignKey("jobs.Artifact", on_delete=models.PROTECT, null=True, related_name="+")
+    card_picture = models.ForeignKey("jobs.Artifact", on_delete=models.PROTECT, null=True, related_name="+")
     grid = models.ForeignKey("jobs.Artifact", on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(db_default=Now())
 

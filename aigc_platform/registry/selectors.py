@@ -17,7 +17,8 @@ def models_of(owner: User) -> QuerySet[Model]:
 
 def versions_of(owner: User) -> QuerySet[ModelVersion]:
     rows = ModelVersion.objects.filter(model__owner=owner)
-    return rows.select_related("model", "weights", "network", "card", "grid")
+    files = "weights", "network", "card", "card_text", "card_picture", "grid"
+    return rows.select_related("model", *files)
 
 
 def resolve_version(owner: User, reference: str) -> ModelVersion:

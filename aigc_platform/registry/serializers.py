@@ -54,7 +54,13 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     snapshot = ArtifactSerializer(source="weights", read_only=True)
     network = ArtifactSerializer(read_only=True)
     card = serializers.DictField(source="card_content", read_only=True)
-    card_file = ArtifactSerializer(source="card", read_only=True, allow_null=True)
+    card_file = ArtifactSerializer(source="card", read_only=True, allow_null=True, help_text="As JSON.")
+    card_text = ArtifactSerializer(read_only=True, allow_null=True, help_text="The card as Markdown.")
+    card_picture = ArtifactSerializer(
+        read_only=True,
+        allow_null=True,
+        help_text="The card as a sheet: samples, curves, figures, nearest images.",
+    )
     grid = ArtifactSerializer(read_only=True, allow_null=True)
     lineage = serializers.SerializerMethodField()
     urls = serializers.SerializerMethodField()
@@ -76,6 +82,8 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
             "grid",
             "card",
             "card_file",
+            "card_text",
+            "card_picture",
             "lineage",
             "created_at",
             "urls",

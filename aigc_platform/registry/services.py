@@ -18,7 +18,8 @@ class Publication:
 
     Attributes:
         weights, network: the artifacts that hold the weights and how to build their network.
-        card, card_content: the model card as a file and what it says.
+        card, card_content: the model card as JSON and what it says.
+        card_text, card_picture: the same card as Markdown and as a sheet.
     """
 
     dataset_version_id: UUID
@@ -36,6 +37,8 @@ class Publication:
     network: Artifact
     card: Artifact | None
     card_content: dict[str, Any]
+    card_text: Artifact | None
+    card_picture: Artifact | None
     grid: Artifact | None
 
 

@@ -158,5 +158,7 @@ def _publication(spec: TrainingSpec, artifacts: Sequence[Artifact], result: Json
         network=by_place["snapshot", 1],
         card=by_place.get(("card", 0)),
         card_content=result.get("card", {}),
+        card_text=by_place.get(("card_text", 0)),
+        card_picture=by_place.get(("card_picture", 0)),
         grid=by_place.get(("grid", 0)),
     )

@@ -122,7 +122,9 @@ def finish_training(job: Job, *, classes: Sequence[str] = CLASSES, image: Mappin
         File("snapshot", 1, b"{}", "snapshot.json", "application/json"),
         File("grid", 0, b"\x89PNG", "grid.png", "image/png"),
         File("metrics", 0, b"{}\n", "metrics.jsonl", "application/jsonl"),
-        File("card", 0, b"{}", "model-card.json", "application/json"),
+        File("card", 0, b"{}", "model_card.json", "application/json"),
+        File("card_text", 0, b"# digits", "MODEL_CARD.md", "text/markdown"),
+        File("card_picture", 0, b"\x89PNG card", "model_card.png", "image/png"),
     ]
     result = {
         "images_seen": 1024,

@@ -164,11 +164,23 @@ def finish_training(claim: Claim) -> Job:
     card = {
         "recipe": {"name": "mlp-gan", "summary": "The first GAN.", "paper": "Goodfellow et al. 2014"},
         "limits": [LIMIT],
+        "figures": {
+            "measured": True,
+            "n": 183,
+            "values": {
+                "frechet_distance": {"value": 14.69, "floor": 2.197, "better": "lower"},
+                "coverage": {"value": 0.5738, "floor": 0.9727, "better": "higher"},
+                "latent_detour": {"value": 1.25, "floor": None, "better": "one"},
+            },
+        },
+        "licence": {"data": "CC-BY-4.0", "weights": None},
     }
     files = [
         _put(claim, "snapshot", 1, b"weights", "safetensors"),
         _put(claim, "snapshot", 0, b"{}", "json"),
         _put(claim, "card", 0, json.dumps(card).encode(), "json"),
+        _put(claim, "card_text", 0, b"# my-digits", "md"),
+        _put(claim, "card_picture", 0, digit_sheet(4, 16), "png"),
         _put(claim, "grid", 0, digit_sheet(8, 8), "png", {"images_seen": TOTAL_IMAGES}),
     ]
     result = {
@@ -176,6 +188,7 @@ def finish_training(claim: Claim) -> Job:
         "metrics": {"loss_generator": 1.61, "loss_discriminator": 0.88},
         "classes": CLASSES,
         "image": {"width": 8, "height": 8, "channels": 1},
+        "card": card,
     }
     return finishing.complete_job(claim.job, claim.fence, actor=claim.actor, files=files, result=result)
 

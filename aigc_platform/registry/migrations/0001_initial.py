@@ -75,6 +75,24 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "card_picture",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="jobs.artifact",
+                    ),
+                ),
+                (
+                    "card_text",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="jobs.artifact",
+                    ),
+                ),
+                (
                     "grid",
                     models.ForeignKey(
                         null=True,

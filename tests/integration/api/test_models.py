@@ -33,7 +33,10 @@ def test_a_version_shows_files_card_figures_and_lineage(client: APIClient, user:
     assert shown["snapshot"]["sha256"] == version.weights.sha256
     assert httpx.get(shown["snapshot"]["url"]).content == f"weights of {version.job_id}".encode()
     assert httpx.get(shown["grid"]["url"]).content == b"\x89PNG"
-    assert shown["card_file"]["filename"] == "model-card.json"
+    assert shown["card_file"]["filename"] == "model_card.json"
+    assert httpx.get(shown["card_text"]["url"]).content == b"# digits"
+    assert httpx.get(shown["card_picture"]["url"]).content == b"\x89PNG card"
+    assert shown["card_picture"]["media_type"] == "image/png"
     data = DatasetVersion.objects.get(pk=version.dataset_version_id)
     assert shown["lineage"] == {
         "job": str(version.job_id),

@@ -79,7 +79,7 @@ def test_without_a_model_name_nothing_is_published(client: APIClient, dataset_id
     finish_training(Job.objects.get(pk=job["id"]))
     assert body(client.get("/api/v1/models"), 200)["results"] == []
     roles = [item["role"] for item in body(client.get(job["urls"]["artifacts"]), 200)["results"]]
-    assert sorted(roles) == ["card", "grid", "metrics", "snapshot", "snapshot"]
+    assert sorted(roles) == ["card", "card_picture", "card_text", "grid", "metrics", "snapshot", "snapshot"]
 
 
 def test_the_runner_gets_the_packed_data_by_hash(client: APIClient, dataset_id: str) -> None:

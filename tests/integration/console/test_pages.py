@@ -204,6 +204,21 @@ def test_a_model_version_shows_grid_lineage_and_card(console: Client, shown: Sho
     assert LIMIT in unescape(page)
 
 
+def test_a_model_version_shows_figures_beside_their_floors(console: Client, shown: Showcase) -> None:
+    page = body(console, page_url(shown.version))
+
+    rows = re.findall(r'<th scope="row">([^<]+)</th><td>([^<]+)</td><td>([^<]+)</td><td>([^<]*)</td>', page)
+    assert rows == [
+        ("Fréchet distance", "14.69", "2.197", "low"),
+        ("Coverage", "0.5738", "0.9727", "high"),
+        ("Latent detour", "1.25", "–", "1"),
+    ]
+    assert "183 samples and as many held-out images" in page
+    assert "data CC-BY-4.0, weights not stated" in page
+    [sheet] = re.findall(r'<img loading="lazy" src="([^"]+)" alt="Model card of my-digits:1"', page)
+    assert httpx.get(unescape(sheet)).content == digit_sheet(4, 16)
+
+
 def test_lists_of_models_carry_a_small_grid(console: Client, shown: Showcase) -> None:
     for url in (
         reverse("admin:registry_model_changelist"),
