@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ml.checkpoint import Snapshot, load_snapshot, software_versions
+from ml.checkpoint import Snapshot, SnapshotDocument, load_snapshot, software_versions
 from ml.data.packed import PackedDataset
 from ml.environment import default_device
 from ml.errors import MlError
@@ -156,7 +156,7 @@ def _evaluate(
     loaded = load_snapshot(snapshot)
     document = loaded.document
     _check_pair(loaded, dataset)
-    held_out = float(document.config.get("holdout") or 0.0)
+    held_out = _held_out_share(document)
     setting = prepare_setting(
         dataset,
         n=n,
@@ -195,6 +195,13 @@ def _evaluate(
         started=started,
     )
     return QuickEvaluation(report, samples, measured.features, measured.searched)
+
+
+def _held_out_share(document: SnapshotDocument) -> float:
+    """The share that training never saw: as the snapshot says; of one without that word, as its settings say."""
+    if document.holdout is not None:
+        return document.holdout.share
+    return float(document.config.get("holdout") or 0.0)
 
 
 def evaluate_images(

@@ -145,6 +145,7 @@ def _figures(seen: QuickLook) -> dict[str, Any]:
         "extractor": full["extractor"],
         "values": {figure.name: _figure(figure) for figure in report.figures},
         "classes": full["classes"],
+        "skipped": full["skipped"],
         "warnings": full["warnings"],
     }
 

@@ -100,6 +100,10 @@ def _figures(figures: Mapping[str, Any]) -> list[str]:
             f"{split['test']:,} held out ({escape(split['method'])})."
         ),
         *(f"\n{escape(warning)}" for warning in figures["warnings"]),
+        *(
+            f"\nNot measured here: {escape(', '.join(left_out['figures']))}: {escape(left_out['reason'])}."
+            for left_out in figures["skipped"]
+        ),
     ]
 
 
@@ -171,10 +175,7 @@ def _training(card: Mapping[str, Any]) -> list[str]:
         f"- {escape(found['action'])}: {escape(found.get('message', ''))}"
         for found in training["interventions"]
     ]
-    chosen = [
-        f"- {escape(name)}: {escape(choice.get('reason') or choice)}"
-        for name, choice in training["choices"].items()
-    ]
+    chosen = [f"- {escape(_choice(name, data))}" for name, data in training["choices"].items()]
     rows = [
         (escape(name), *(number(line[key]) for key in ("first", "last", "least", "most")))
         for name, line in card["curves"].items()
@@ -188,6 +189,18 @@ def _training(card: Mapping[str, Any]) -> list[str]:
         "",
         "These describe the optimisation; they do not measure quality.",
     ]
+
+
+def _choice(name: str, data: Mapping[str, Any]) -> str:
+    """A decision of the run in words."""
+    if name == "snapshot_chosen":
+        return (
+            f"The published weights are those after {data['images_seen']:,} images: of {data['checks']:,} snapshots "
+            f"measured they had the lowest kernel distance to {data['measured_on']} ({data['kid']:.4g})."
+        )
+    if name == "early_stop":
+        return f"It ended before its budget: {data['patience']:,} measurements in a row found nothing better."
+    return f"Recipe {data.get('recipe')}: {data.get('reason')}"
 
 
 def _settings(config: Mapping[str, Any]) -> list[tuple[str, str]]:

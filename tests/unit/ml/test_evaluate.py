@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-from ml.checkpoint import SnapshotDocument, save_snapshot
+from ml.checkpoint import HoldoutRecord, SnapshotDocument, save_snapshot
 from ml.cli import app
 from ml.data.builtin import load_builtin
 from ml.data.packed import PackedDataset
@@ -61,7 +61,11 @@ def untrained(tmp_path: Path, digits: PackedDataset) -> SaveSnapshot:
     """Save a generator with random weights, of the digits' size and classes unless told otherwise."""
 
     def save(
-        classes: tuple[str, ...] = digits.classes, *, px: int = 32, config: dict[str, Any] | None = None
+        classes: tuple[str, ...] = digits.classes,
+        *,
+        px: int = 32,
+        config: dict[str, Any] | None = None,
+        holdout: HoldoutRecord | None = None,
     ) -> Path:
         torch.manual_seed(0)
         spec = DcganGeneratorSpec(px=px, image_channels=1, classes=len(classes), latent_size=8, channels=4)
@@ -72,6 +76,7 @@ def untrained(tmp_path: Path, digits: PackedDataset) -> SaveSnapshot:
             config=config or {},
             images_seen=0,
             dataset={"name": "digits", "content_sha256": digits.content_sha256},
+            holdout=holdout,
         )
         save_snapshot(tmp_path / "snapshot", build_generator(spec), document)
         return tmp_path / "snapshot"
@@ -207,6 +212,17 @@ def test_what_training_held_out_is_what_is_compared(untrained: SaveSnapshot, dig
     assert report.split.holdout == 0.2
     assert report.split.seen_in_training is False
     assert any("learned from some of the held-out images" in warning for warning in report.warnings)
+
+
+def test_the_snapshots_own_word_on_what_was_held_out_counts(
+    untrained: SaveSnapshot, digits: PackedDataset
+) -> None:
+    """The setting may be null, which stands for a share that depends on the data."""
+    holdout = HoldoutRecord(share=0.1, method="m", train=1614, held_out=183)
+    report = evaluate_quickly(untrained(config={"holdout": None}, holdout=holdout), digits, n=N).report
+
+    assert report.split.seen_in_training is False
+    assert not any("trained on the held-out images" in warning for warning in report.warnings)
 
 
 def test_a_generator_without_classes_is_counted_but_not_asked(

@@ -109,6 +109,7 @@ def test_picture_and_text_are_labelled_and_complete(digits_run: tuple[TrainingRe
     for title in ("Limits", "Figures", "Classes", "Nearest training images", "Data", "Settings", "Licence"):
         assert f"\n## {title}\n" in text
     assert "| Fréchet distance |" in text
+    assert "Not measured here: two\\_sample\\_accuracy" in text
     assert "(model_card.png)" in text
 
 
@@ -159,6 +160,19 @@ def test_figures_can_be_turned_off(
     assert files.content["neighbours"] is None
     assert any("It was not checked whether samples repeat" in limit for limit in files.content["limits"])
     assert files.picture.is_file()
+
+
+def test_the_runs_own_choices_are_told(digits_run: tuple[TrainingResult, CardFiles]) -> None:
+    card = json.loads(json.dumps(digits_run[1].content))
+    card["training"]["choices"] = {
+        "recipe_chosen": {"recipe": "dcgan", "reason": "because"},
+        "early_stop": {"patience": 3},
+        "snapshot_chosen": {"images_seen": 5000, "checks": 9, "measured_on": "held-out images", "kid": 0.25},
+    }
+    text = render(card)
+    assert "Recipe dcgan: because" in text
+    assert "after 5,000 images: of 9 snapshots measured" in text
+    assert "3 measurements in a row" in text
 
 
 class Tags(HTMLParser):
