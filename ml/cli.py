@@ -67,7 +67,7 @@ def train(
     dataset: Annotated[
         str, typer.Option(help="A built-in data set, or a folder with a packed one.")
     ] = "digits",
-    recipe: Annotated[str | None, typer.Option(help=f"How to train. [default: {DEFAULT_RECIPE}]")] = None,
+    recipe: Annotated[str | None, typer.Option(help=f"How to train. Default: {DEFAULT_RECIPE}.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for everything the run writes.")] = Path("run"),
     kimg: Annotated[float | None, typer.Option(help="Budget in thousand images.")] = None,
     seconds: Annotated[

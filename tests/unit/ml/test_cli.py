@@ -5,8 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 from typer.testing import CliRunner
 
+from ml.catalog import DEFAULT_RECIPE
 from ml.cli import app
 from ml.codecs.png import read_provenance
 from ml.data.packed import PackedDataset
@@ -77,6 +80,19 @@ def test_errors_are_one_sentence(arguments: list[str], part: str, tmp_path: Path
     assert code == 1
     assert part in output.replace("\n", " ")
     assert "Traceback" not in output
+
+
+def test_help_keeps_its_words() -> None:
+    """Square brackets are markup to the help's printer: what stands in them would vanish."""
+    commands = get_command(app)
+    assert isinstance(commands, TyperGroup)
+    helps = {
+        f"{name} {option.name}": getattr(option, "help", None) or ""
+        for name, command in commands.commands.items()
+        for option in command.params
+    }
+    assert f"Default: {DEFAULT_RECIPE}." in helps["train recipe"]
+    assert [option for option, text in helps.items() if "[" in text] == []
 
 
 def test_lists() -> None:
