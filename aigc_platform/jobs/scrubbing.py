@@ -1,7 +1,7 @@
 """Reading every stored byte again: does each row's object exist, and does it hash to what the row says?"""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,17 +28,21 @@ class Named:
     key: str
     sha256: str
     row: str
+    is_still_named: Callable[[], bool]
+    """Asks the row again: a sweep may have taken the object since."""
 
 
 def named_objects() -> Iterator[Named]:
     """Yield every object that an artifact or a checkpoint counts on; those of deleted jobs are gone on purpose."""
     artifacts = Artifact.objects.filter(job__deletion_requested_at__isnull=True).order_by("pk")
     for artifact in artifacts.iterator(chunk_size=_CHUNK_ROWS):
-        yield Named(artifact.key, artifact.sha256, f"artifact {artifact.pk}")
+        asked_again = artifacts.filter(pk=artifact.pk).exists
+        yield Named(artifact.key, artifact.sha256, f"artifact {artifact.pk}", asked_again)
     checkpoints = Checkpoint.objects.filter(deleted_at__isnull=True, is_corrupt=False).order_by("pk")
     for checkpoint in checkpoints.iterator(chunk_size=_CHUNK_ROWS):
+        asked_again = checkpoints.filter(pk=checkpoint.pk).exists
         for facts in checkpoint.files.values():
-            yield Named(facts["key"], facts["sha256"], f"checkpoint {checkpoint.pk}")
+            yield Named(facts["key"], facts["sha256"], f"checkpoint {checkpoint.pk}", asked_again)
 
 
 def differences(store: ObjectStore) -> Iterator[Difference]:
@@ -53,6 +57,7 @@ def differences(store: ObjectStore) -> Iterator[Difference]:
             try:
                 store.get_file(named.key, path, sha256=named.sha256)
             except ObjectNotFoundError:
-                yield Difference(named.key, named.row, "missing")
+                if named.is_still_named():
+                    yield Difference(named.key, named.row, "missing")
             except ObjectCorruptError as error:
                 yield Difference(named.key, named.row, error.message)

@@ -25,12 +25,15 @@ _BATCH = 50
 
 def prune_checkpoints(store: ObjectStore) -> int:
     """Delete the checkpoints of a job but the last two and the best; return how many went."""
-    superseded = list(superseded_checkpoints()[:_BATCH])
-    for checkpoint in superseded:
-        Checkpoint.objects.filter(pk=checkpoint.pk).update(deleted_at=Now())
-        for key in checkpoint.object_keys():
-            store.delete(key)
-    return len(superseded)
+    pruned = 0
+    # To the last one: many trainings make more between two sweeps than fit into one batch.
+    while superseded := list(superseded_checkpoints()[:_BATCH]):
+        for checkpoint in superseded:
+            Checkpoint.objects.filter(pk=checkpoint.pk).update(deleted_at=Now())
+            for key in checkpoint.object_keys():
+                store.delete(key)
+        pruned += len(superseded)
+    return pruned
 
 
 def superseded_checkpoints() -> QuerySet[Checkpoint]:

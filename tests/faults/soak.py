@@ -17,7 +17,7 @@ from aigc_platform.jobs.models import Artifact, Job, JobEvent, Outbox
 from aigc_platform.jobs.scrubbing import differences
 from aigc_platform.jobs.services import Submission, resume_job
 from aigc_platform.jobs.states import TERMINAL, JobStatus, StatusReason
-from aigc_platform.jobs.sweeping import sweep
+from aigc_platform.jobs.sweeping import superseded_checkpoints, sweep
 from aigc_platform.storage.object_store import get_object_store
 from tests.faults.mischief import DATABASE_ERRORS, Mischief, Undo
 from tests.faults.stack import GROUP, PROBE, FaultStack, assert_result_is_right
@@ -153,14 +153,15 @@ def assert_nothing_is_missing(stack: FaultStack, jobs: list[Job], settings: Sett
     for job in jobs:
         _assert_ended_rightly(job)
     wait_for(lambda: not Outbox.objects.filter(published_at__isnull=True).exists(), seconds=60, what="rings")
-    stack.stop_workers()
+    stack.stop()
     assert not _runners_below(stack.folder), "runners outlive their workers"
     settings.GARBAGE_SECONDS = 0
     store = get_object_store()
     while Job.objects.filter(collected_at__isnull=True).exists():
         sweep(store)
-    assert list(violations(store, settled=True)) == []
-    assert list(differences(store)) == []
+    assert not superseded_checkpoints().exists(), "a sweep leaves checkpoints that newer ones replace"
+    problems = [*violations(store, settled=True), *differences(store)]
+    assert not problems, "\n".join(str(problem) for problem in problems)
 
 
 def _assert_ended_rightly(job: Job) -> None:

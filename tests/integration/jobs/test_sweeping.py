@@ -17,6 +17,7 @@ from aigc_platform.jobs.finishing import StoredCheckpoint, StoredFile, commit_ch
 from aigc_platform.jobs.invariants import violations
 from aigc_platform.jobs.leases import requeue
 from aigc_platform.jobs.models import Artifact, Attempt, Checkpoint, Job
+from aigc_platform.jobs.scrubbing import differences
 from aigc_platform.jobs.selectors import artifacts_of, good_checkpoints
 from aigc_platform.jobs.services import request_deletion
 from aigc_platform.jobs.states import StatusReason
@@ -68,6 +69,26 @@ def test_the_last_two_checkpoints_and_the_best_stay(store: ObjectStore) -> None:
     assert _stored(store, claim.job) == {key for row in made[1:2] + made[3:] for key in row.object_keys()}
     assert Checkpoint.objects.filter(deleted_at__isnull=False).count() == 2
     assert sweeping.prune_checkpoints(store) == 0
+
+
+def test_one_sweep_prunes_more_than_a_batch(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "_BATCH", 2)
+    claim = claim_new()
+    for step in range(1, 8):
+        _checkpoint(store, claim, step)
+    assert sweeping.prune_checkpoints(store) == 5
+
+
+def test_what_a_sweep_takes_while_a_scrub_reads_is_not_reported(store: ObjectStore) -> None:
+    claim = claim_new()
+    lost, *pruned = [_checkpoint(store, claim, step) for step in (1, 2, 3, 4)]
+    Checkpoint.objects.filter(pk=lost.pk).update(is_best=True)
+    store.delete(lost.object_keys()[0])
+    found = differences(store)
+    assert next(found).problem == "missing"
+    assert sweeping.prune_checkpoints(store) == 1
+    assert pruned[0].object_keys()[0] not in _stored(store, claim.job)
+    assert list(found) == []
 
 
 def test_a_rotten_checkpoint_does_not_push_out_a_whole_one(store: ObjectStore) -> None:
