@@ -1,8 +1,9 @@
 """The command line of `ml`: train, sample, and list what there is, without the platform."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,14 +27,19 @@ from ml.catalog import (
     parse_config,
 )
 from ml.checkpoint import read_training_config
+from ml.cli_data import data
 from ml.cli_evaluate import evaluate
 from ml.codecs.png import encode_png
 from ml.codecs.provenance import Provenance
 from ml.data.named import load_dataset
 from ml.data.packed import PackedDataset
+from ml.distributed import current_crew
 from ml.errors import MlError
 from ml.hooks import Hooks, Progress, TrainingResult
 from ml.sample import SampleItem, Sampler, class_of
+from ml.tracking.mlflow import MlflowTracker
+from ml.tracking.tensorboard import TensorBoardTracker
+from ml.tracking.tracker import Tracker, following
 from ml.train import train as run_training
 
 app = typer.Typer(
@@ -86,6 +92,9 @@ def train(
     licence: Annotated[
         str | None, typer.Option(help="Licence of the weights, for the model card: CC0-1.0, say.")
     ] = None,
+    mlflow: Annotated[
+        str | None, typer.Option(help="URI of an MLflow tracking server that shall follow the run.")
+    ] = None,
 ) -> None:
     """Train a generator and write its snapshot, a sample grid, metrics and a model card into a folder."""
     with _errors_for_people():
@@ -102,7 +111,20 @@ def train(
         name = recipe or DEFAULT_RECIPE
         config = parse_config(name, given)
         data = load_dataset(dataset, folder=data_folder)
-        _train_with_bar(data, config, recipe=name, out=out, resume=checkpoint, licence=licence)
+        trackers = _trackers(name, config, out=out, mlflow=mlflow) if current_crew().leads else []
+        _train_with_bar(
+            data, config, recipe=name, out=out, resume=checkpoint, licence=licence, trackers=trackers
+        )
+
+
+def _trackers(recipe: str, config: RecipeConfig, *, out: Path, mlflow: str | None) -> list[Tracker]:
+    """Who follows the run: TensorBoard's files always, MLflow when a server is named."""
+    trackers: list[Tracker] = [TensorBoardTracker(out)]
+    if mlflow is not None:
+        settings = config.model_dump(mode="json")
+        tell = partial(_errors.print, style="yellow", markup=False, highlight=False)
+        trackers.append(MlflowTracker(mlflow, recipe=recipe, config=settings, tell=tell))
+    return trackers
 
 
 def _train_with_bar(
@@ -113,8 +135,9 @@ def _train_with_bar(
     out: Path,
     resume: Path | None,
     licence: str | None,
+    trackers: Sequence[Tracker],
 ) -> None:
-    console = Console()
+    console = Console(quiet=not current_crew().leads)
     notes = CardNotes()
     bar = ProgressBar(
         TextColumn("{task.description}"),
@@ -138,14 +161,10 @@ def _train_with_bar(
             speed = f"{progress.images_per_second:,.0f} img/s"
             bar.update(task, completed=progress.images_seen, speed=speed, losses=losses)
 
-        result = run_training(
-            data,
-            config,
-            recipe=recipe,
-            out=out,
-            hooks=notes.listening(Hooks(on_progress=show)),
-            resume=resume,
-        )
+        with following(notes.listening(Hooks(on_progress=show)), trackers) as followed:
+            result = followed.result = run_training(
+                data, config, recipe=recipe, out=out, hooks=followed.hooks, resume=resume
+            )
     console.print(
         f"{result.images_seen:,} images in {result.seconds:.1f} s. "
         f"Snapshot: {result.snapshot}; samples: {result.grid}",
@@ -204,6 +223,7 @@ def sample(
 
 
 app.command()(_errors_for_people()(evaluate))
+app.command()(_errors_for_people()(data))
 
 
 @app.command()
