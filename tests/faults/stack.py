@@ -41,7 +41,7 @@ _LEASES = {
 _SETTINGS = _LEASES | {
     "DJANGO_SETTINGS_MODULE": "tests.probe.settings",
     "RECOVERY_DELAY_SECONDS": "0.2",
-    "STALL_SECONDS": "5",
+    "STALL_SECONDS": "12",
     "DATABASE_ANSWER_SECONDS": "2",
 }
 

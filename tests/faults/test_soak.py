@@ -65,6 +65,8 @@ def stack(
             BROKER_URL=broker.valkey.url,
             DATABASE_URL=database_url(services, database),
             S3_ENDPOINT_URL=store_url(store),
+            # Less than a runner may be frozen for.
+            STALL_SECONDS="6",
         )
         try:
             yield started
