@@ -113,7 +113,7 @@ def test_a_worker_that_dies_at_any_point_of_storing_leaves_a_whole_checkpoint_or
 
 def _paused_with_checkpoints(stack: FaultStack, count: int) -> tuple[Job, list[Checkpoint]]:
     stack.need_workers(2)
-    job = stack.submit(steps=25, seed=4)
+    job = stack.submit(steps=70, seed=4)
     wait_for(
         lambda: Checkpoint.objects.filter(job=job).count() >= count, seconds=30, what=f"{count} checkpoints"
     )
