@@ -131,7 +131,7 @@ def test_a_bad_receiver_harms_neither_the_job_nor_the_other_receiver(
     job = stack.submit(steps=5)
 
     assert_result_is_right(wait_for_end(job))
-    wait_for(lambda: _about(bad.received, job), seconds=30, what="first attempt at the bad receiver")
+    wait_for(lambda: _about(bad.received, job), seconds=90, what="first attempt at the bad receiver")
     for received in _wait_for_whole_life(good, other, job):
         assert received.verified_with(other.secret)["data"]["id"] == str(job.pk)
     assert inside.received == []
@@ -169,7 +169,7 @@ def test_an_engine_killed_between_send_and_note_sends_again_with_the_same_id(
 
     good.answer = kill_the_engine
     job = stack.submit(steps=5)
-    [first, *_] = wait_for(lambda: _about(good.received, job), seconds=30, what="the message")
+    [first, *_] = wait_for(lambda: _about(good.received, job), seconds=90, what="the message")
     wait_for(lambda: engine.poll() is not None, seconds=10, what="death of the engine")
     delivery = _messages(endpoint, job).get(event_id=first.event_id)
     assert (delivery.status, delivery.attempts) == ("pending", 1)

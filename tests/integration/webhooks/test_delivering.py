@@ -17,7 +17,7 @@ from aigc_platform.jobs.services import request_cancel
 from aigc_platform.webhooks import services
 from aigc_platform.webhooks.claiming import HOLD, claim_due, note
 from aigc_platform.webhooks.models import DisabledReason, FailureReason, WebhookDelivery, WebhookEndpoint
-from aigc_platform.webhooks.schedule import DELAYS_SECONDS
+from aigc_platform.webhooks.schedule import DELAYS_SECONDS, rest
 from aigc_platform.webhooks.sending import Outcome
 from tests.factories.jobs import submit
 from tests.factories.webhooks import let_fail_since, let_pause_pass, make_endpoint, send_due
@@ -35,11 +35,16 @@ def delivered(endpoint: WebhookEndpoint) -> WebhookDelivery:
     return WebhookDelivery.objects.get(endpoint=endpoint, job_id=job.pk)
 
 
-def seconds_until(delivery: WebhookDelivery) -> float:
-    """Return how long it is until the next attempt, by the database's clock."""
-    row = WebhookDelivery.objects.annotate(now=Now()).get(pk=delivery.pk)
+_SLOWEST_SEND = 60
+"""Seconds an attempt may take here, beside what is checked, on however busy a machine."""
+
+
+def pause_of(delivery: WebhookDelivery) -> float:
+    """Return the seconds from the last attempt's claim to the next attempt."""
+    row = WebhookDelivery.objects.get(pk=delivery.pk)
     assert row.next_attempt_at is not None
-    return (row.next_attempt_at - row.now).total_seconds()
+    assert row.last_attempt_at is not None
+    return (row.next_attempt_at - row.last_attempt_at).total_seconds()
 
 
 def test_a_message_arrives_signed_and_is_noted(user: User, hooks: Receiver) -> None:
@@ -100,8 +105,7 @@ def test_every_failure_is_retried_with_the_same_id_and_a_new_signature(
     send_due()
     delivery.refresh_from_db()
     assert (delivery.status, delivery.last_failure, delivery.last_status_code) == ("pending", failure, code)
-    assert 3 < seconds_until(delivery) <= 5.5
-    assert send_due() == [], "the pause has not passed"
+    assert 5 <= pause_of(delivery) <= 5.5 + _SLOWEST_SEND
 
     hooks.answer = status(200)
     let_pause_pass(delivery)
@@ -120,7 +124,7 @@ def test_the_pauses_follow_the_schedule_and_then_it_has_failed_visibly(user: Use
     for planned in DELAYS_SECONDS:
         [claimed] = claim_due(5)
         note(claimed, FAILED)
-        assert planned - 2 <= seconds_until(delivery) <= planned * 1.1
+        assert planned <= pause_of(delivery) <= planned * 1.1 + _SLOWEST_SEND
         let_pause_pass(delivery)
     [claimed] = claim_due(5)
     note(claimed, FAILED)
@@ -130,14 +134,14 @@ def test_the_pauses_follow_the_schedule_and_then_it_has_failed_visibly(user: Use
     services.redeliver(delivery_id=delivery.pk)
     [claimed] = claim_due(5)
     note(claimed, FAILED)
-    assert 3 <= seconds_until(delivery) <= 5.5, "sending again begins the schedule anew"
+    assert 5 <= pause_of(delivery) <= 5.5 + _SLOWEST_SEND, "sending again begins the schedule anew"
 
 
 def test_a_receiver_that_asks_for_time_gets_it(user: User, hooks: Receiver) -> None:
     delivery = delivered(make_endpoint(user, hooks.url))
     hooks.answer = status(503, Retry_After="120")
     send_due()
-    assert 118 < seconds_until(delivery) <= 120
+    assert 120 <= pause_of(delivery) <= 120 + _SLOWEST_SEND
 
 
 def test_gone_disables_at_once_and_the_owners_other_endpoints_hear_of_it(user: User, hooks: Receiver) -> None:
@@ -192,6 +196,8 @@ def test_a_success_forgives(user: User) -> None:
 def test_one_endpoint_is_sent_to_by_one_sender_at_a_time_and_rests_after_a_failure(user: User) -> None:
     endpoint, other = make_endpoint(user), make_endpoint(user)
     oldest, _newer = delivered(endpoint), delivered(endpoint)
+    # After the next failure it rests as long as it ever does: the test may take its time.
+    WebhookEndpoint.objects.filter(pk=endpoint.pk).update(failures=20)
     claims = claim_due(5)
     assert {claimed.delivery.endpoint_id for claimed in claims} == {endpoint.pk, other.pk}
     assert oldest.pk in {claimed.delivery.pk for claimed in claims}
@@ -200,24 +206,22 @@ def test_one_endpoint_is_sent_to_by_one_sender_at_a_time_and_rests_after_a_failu
     for claimed in claims:
         note(claimed, FAILED if claimed.delivery.endpoint_id == endpoint.pk else Outcome(status_code=200))
     assert [claimed.delivery.endpoint_id for claimed in claim_due(5)] == [other.pk]
-    # A second of rest for the other message of the endpoint that failed, five for the one that was tried.
-    WebhookEndpoint.objects.filter(pk=endpoint.pk).update(send_after=F("send_after") - timedelta(seconds=1))
-    [claimed] = claim_due(5)
-    assert (claimed.delivery.endpoint_id, claimed.delivery.pk != oldest.pk) == (endpoint.pk, True)
+    WebhookEndpoint.objects.filter(pk=endpoint.pk).update(send_after=F("send_after") - rest(20))
+    assert [claimed.delivery.endpoint_id for claimed in claim_due(5)] == [endpoint.pk]
 
 
 def test_a_sender_that_was_away_too_long_may_note_a_success_but_no_failure(user: User) -> None:
     endpoint = make_endpoint(user)
     delivery = delivered(endpoint)
     [stale] = claim_due(5)
-    assert HOLD.total_seconds() - 1 < seconds_until(delivery) <= HOLD.total_seconds()
+    assert pause_of(delivery) == HOLD.total_seconds()
     let_pause_pass(delivery)
     [fresh] = claim_due(5)
     assert (stale.attempt, fresh.attempt) == (1, 2)
     assert stale.message.event_id == fresh.message.event_id
 
     note(stale, FAILED)
-    assert seconds_until(delivery) > 30, "the fresh sender's hold stands"
+    assert pause_of(delivery) == HOLD.total_seconds(), "the fresh sender's hold stands"
     note(stale, Outcome(status_code=200))
     delivery.refresh_from_db()
     assert delivery.status == "delivered"

@@ -45,7 +45,7 @@ def running(folder: Path, port: int, secret: str) -> Iterator[Path]:
             stderr=subprocess.DEVNULL,
         )
     try:
-        wait_for(lambda: _answers(port), seconds=30, what="the receiver")
+        wait_for(lambda: _answers(port), seconds=60, what="the receiver")
         yield output
     finally:
         process.kill()

