@@ -85,6 +85,7 @@ class RunnerProcess:
         assert self._process.stdin is not None  # noqa: S101 — Popen was given PIPE
         # A runner that does not read must not be able to stop its supervisor in a write.
         os.set_blocking(self._process.stdin.fileno(), False)
+        self._has_spoken = False
         self._unsent = bytearray()
         self._buffer = bytearray()
         self._log: deque[bytes] = deque()
@@ -118,6 +119,7 @@ class RunnerProcess:
         line = self._next_line(time.monotonic() + timeout_seconds)
         if line is None:
             return None
+        self._has_spoken = True
         try:
             return from_runner.validate_json(line)
         except ValidationError as error:
@@ -133,6 +135,9 @@ class RunnerProcess:
 
     def stacks(self, timeout_seconds: float = 2.0) -> str:
         """Ask the runner where all its threads are; return what it printed since, or why there is nothing."""
+        if not self._has_spoken:
+            # The signal kills a process that does not expect it yet.
+            return "The runner was still starting: it has not said a word."
         before = self._log_bytes
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGUSR1)
