@@ -6,6 +6,7 @@ from typing import Literal, Self, cast
 import torch
 from torch import Tensor
 
+from ml.compilation import compile_networks
 from ml.distributed import current_crew
 from ml.health import Health, Verdict
 from ml.hooks import Stop, TrainingResult
@@ -53,8 +54,8 @@ class Run:
     _statistics: Statistics | None = None
 
     @classmethod
-    def prepare(cls, plan: Plan, *, checkpoint_seconds: float) -> Self:
-        """Build or restore the state and move the data to the device."""
+    def prepare(cls, plan: Plan, *, checkpoint_seconds: float, compiled: bool | None = None) -> Self:
+        """Build or restore the state, move the data to the device, and compile if `compiled` or on a GPU."""
         plan.out.mkdir(parents=True, exist_ok=True)
         dataset, config = plan.dataset, plan.config
         channels, px, _ = dataset.image_shape
@@ -68,6 +69,7 @@ class Run:
             state.precision = PRECISIONS[state.crew.agree(PRECISIONS.index(fastest))]
         else:
             restore(plan, state, plan.resume)
+        compiled_players = compile_networks(state, config, wanted=compiled)
         watch, metrics = Stopwatch(state.seconds), RunningMetrics()
         quality = Quality(plan, state)
         plan.hooks.on_event(
@@ -78,6 +80,7 @@ class Run:
                 "precision": state.precision,
                 "devices": state.crew.size,
                 "threads": torch.get_num_threads(),
+                "compiled": compiled_players,
                 "classes": classes,
             },
         )

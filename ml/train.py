@@ -39,6 +39,7 @@ def train(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     device: torch.device | None = None,
     provenance: Provenance = Provenance(),  # noqa: B008 - frozen
+    compiled: bool | None = None,
 ) -> TrainingResult:
     """Train a generator until its budget is used up or the outside says stop.
 
@@ -57,6 +58,7 @@ def train(
         checkpoint_seconds: time between two training states.
         device: where to compute; None takes a GPU if there is one.
         provenance: what the AI-made label of the grids says.
+        compiled: whether to use torch.compile; None does on GPUs, see `ml.compilation`.
 
     Raises:
         InvalidDatasetError: the data does not suit the recipe.
@@ -74,7 +76,7 @@ def train(
         provenance=provenance,
     )
     with deterministic_mode(plan.config.deterministic):
-        run = Run.prepare(plan, checkpoint_seconds=checkpoint_seconds)
+        run = Run.prepare(plan, checkpoint_seconds=checkpoint_seconds, compiled=compiled)
         while not run.is_over():
             stop = run.wanted_stop()
             if stop is not None:

@@ -46,8 +46,9 @@ class MlflowTracker:
             MlError: MLflow is not installed, or the server cannot be used.
         """
         self._tell = tell
-        self._client = _client(tracking_uri)
+        make_client = _client_type()
         try:
+            self._client = make_client(tracking_uri=tracking_uri)
             found = self._client.get_experiment_by_name(experiment)
             experiment_id = found.experiment_id if found else self._client.create_experiment(experiment)
             self.run_id: str = self._client.create_run(experiment_id, run_name=name).info.run_id
@@ -93,7 +94,7 @@ class MlflowTracker:
             self._tell(f"MLflow takes no more figures of this run: {error}")
 
 
-def _client(tracking_uri: str) -> Any:
+def _client_type() -> Any:
     try:
         from mlflow.tracking import MlflowClient
     except ImportError:
@@ -101,4 +102,4 @@ def _client(tracking_uri: str) -> Any:
             "mlflow.missing",
             "MLflow is not installed. Install the extra: pip install 'aigc-platform[mlflow]'.",
         ) from None
-    return MlflowClient(tracking_uri=tracking_uri)
+    return MlflowClient
