@@ -52,22 +52,43 @@ class DeviceLock:
             return False
         return True
 
+    def release(self) -> None:
+        os.close(self._descriptor)
 
-def choose_device(lock_folder: Path) -> tuple[Device, DeviceLock | None]:
-    """Return the first GPU that no other worker of this host holds, with its lock; the CPU if there is no GPU.
+
+class NoDeviceError(Exception):
+    """There is no device of the wanted kind for this worker."""
+
+
+def check_device(lock_folder: Path, wanted: str) -> None:
+    """Raise `NoDeviceError` if `choose_device` would; holds nothing afterwards."""
+    _, lock = choose_device(lock_folder, wanted)
+    if lock is not None:
+        lock.release()
+
+
+def choose_device(lock_folder: Path, wanted: str) -> tuple[Device, DeviceLock | None]:
+    """Return the first GPU that no other worker of this host holds, with its lock, or the CPU.
+
+    Args:
+        wanted: `gpu`, `cpu`, or `auto`: a GPU if this host has any.
 
     Raises:
-        RuntimeError: there are GPUs and every one is taken.
+        NoDeviceError: a GPU is wanted and there is none, or every one is taken.
     """
-    gpus = list_gpus()
+    gpus = [] if wanted == "cpu" else list_gpus()
     if not gpus:
+        if wanted == "gpu":
+            raise NoDeviceError(
+                "no GPU is visible here, and WORKER_DEVICE=gpu demands one; install its driver or set it to cpu."
+            )
         return CPU, None
     for gpu in gpus:
         lock = DeviceLock(lock_folder, gpu)
         if lock.acquire():
             return gpu, lock
-    raise RuntimeError(
-        f"All {len(gpus)} GPUs of this host are driven by other workers; start one worker per GPU."
+    raise NoDeviceError(
+        f"all {len(gpus)} GPUs of this host are driven by other workers; start one worker per GPU."
     )
 
 

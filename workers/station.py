@@ -45,6 +45,11 @@ def prepare(queues: list[str]) -> None:
     _station = _Station(queues, read, write)
 
 
+def lock_folder() -> Path:
+    """Return the folder by which the workers of this host share out its GPUs."""
+    return Path(settings.DATA_DIR) / "locks"
+
+
 def ask_to_drain() -> None:
     """In the parent, inside a signal handler: ask the child to give its jobs back and claim no more."""
     if _station is not None:
@@ -59,7 +64,7 @@ def open_in_child() -> None:
     scratch_root = Path(settings.DATA_DIR) / "scratch"
     kill_leftover_runners(scratch_root)
     draining = threading.Event()
-    device, _lock = choose_device(settings.DATA_DIR / "locks")
+    device, _lock = choose_device(lock_folder(), settings.WORKER_DEVICE)
     station.heart = Heart(lambda: _register(device, station.queues))
     threading.Thread(
         target=_await_drain, args=(station.drain_read, station.heart, draining), name="drain", daemon=True

@@ -94,6 +94,11 @@ class Env(BaseModel):
         le=256,
         description="Workers that share this machine; each takes its part of the cores.",
     )
+    worker_device: Literal["auto", "cpu", "gpu"] = Field(
+        default="auto",
+        description="What a worker computes on: gpu refuses to start without a free one, cpu leaves GPUs alone, auto "
+        "takes a free GPU if the machine has any.",
+    )
     lease_seconds: int = Field(
         default=60, ge=5, le=3600, description="How long a worker's claim on a job lasts without a heartbeat."
     )

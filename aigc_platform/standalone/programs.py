@@ -51,7 +51,7 @@ def workers(environment: Mapping[str, str], *, gpus: int) -> tuple[ProcessSpec, 
         )
         for index in range(gpus)
     )
-    on_cpu = _worker({**environment, "CUDA_VISIBLE_DEVICES": ""}, name="worker-cpu", queues=_CPU_QUEUES)
+    on_cpu = _worker({**environment, "WORKER_DEVICE": "cpu"}, name="worker-cpu", queues=_CPU_QUEUES)
     return (*on_gpus, on_cpu)
 
 
