@@ -60,6 +60,15 @@ def status(code: int, **headers: str) -> Answer:
     return answer
 
 
+def hang_until(released: threading.Event) -> Answer:
+    """Say nothing before the event is set, or a minute is over; then close."""
+
+    def answer(_request: BaseHTTPRequestHandler) -> None:
+        released.wait(60)
+
+    return answer
+
+
 def close_without_answer(request: BaseHTTPRequestHandler) -> None:
     request.connection.shutdown(socket.SHUT_RDWR)
     request.close_connection = True

@@ -1,7 +1,5 @@
 """Fault 20: receivers that hang, fail, redirect inside or go away, and an engine killed after sending (promise P8)."""
 
-import os
-import signal
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -23,7 +21,7 @@ from aigc_platform.webhooks.models import WebhookDelivery, WebhookEndpoint
 from tests.factories.webhooks import let_pause_pass, make_endpoint
 from tests.faults.stack import FaultStack, assert_result_is_right, wait_for_end
 from tests.processes import wait_for
-from tests.receivers import Answer, Received, Receiver, close_without_answer, receiver, status
+from tests.receivers import Answer, Received, Receiver, close_without_answer, hang_until, receiver, status
 from tests.services import Services
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -115,12 +113,8 @@ def test_a_bad_receiver_harms_neither_the_job_nor_the_other_receiver(
     stack: FaultStack, good: Receiver, bad: Receiver, inside: Receiver, how: str
 ) -> None:
     released = threading.Event()
-
-    def hang(_request: BaseHTTPRequestHandler) -> None:
-        released.wait(60)
-
     answers: dict[str, Answer] = {
-        "hangs": hang,
+        "hangs": hang_until(released),
         "answers 500": status(500),
         "redirects inside": status(302, Location=inside.url),
         "closes": close_without_answer,
@@ -160,17 +154,20 @@ def test_an_engine_killed_between_send_and_note_sends_again_with_the_same_id(
     stack: FaultStack, good: Receiver
 ) -> None:
     endpoint = _endpoint(stack.owner, good.url)
-    [engine] = stack.need_engines(1)
+    engines = list(stack.need_engines(1))
 
     def kill_the_engine(request: BaseHTTPRequestHandler) -> None:
-        os.kill(engine.pid, signal.SIGKILL)
-        engine.wait()
+        for engine in engines:
+            engine.kill()
+            engine.wait()
         status(204)(request)
 
     good.answer = kill_the_engine
     job = stack.submit(steps=5)
     [first, *_] = wait_for(lambda: _about(good.received, job), seconds=90, what="the message")
-    wait_for(lambda: engine.poll() is not None, seconds=10, what="death of the engine")
+    wait_for(
+        lambda: all(engine.poll() is not None for engine in engines), seconds=60, what="death of the engine"
+    )
     delivery = _messages(endpoint, job).get(event_id=first.event_id)
     assert (delivery.status, delivery.attempts) == ("pending", 1)
 

@@ -15,7 +15,7 @@ from aigc_platform.webhooks.sender import Sender
 from aigc_platform.webhooks.sending import Outcome
 from aigc_platform.webhooks.services import send_test
 from tests.factories.webhooks import make_endpoint, never
-from tests.receivers import Receiver, receiver
+from tests.receivers import Receiver, hang_until, receiver
 
 pytestmark = pytest.mark.django_db
 
@@ -44,7 +44,7 @@ def test_a_hanging_receiver_with_a_backlog_holds_up_nobody(
     sender: Sender, user: User, hooks: Receiver, settings: LazySettings
 ) -> None:
     released = threading.Event()
-    with receiver(lambda _request: released.wait(60) and None) as hanging:
+    with receiver(hang_until(released)) as hanging:
         settings.WEBHOOK_ALLOWED_HOSTS |= {hanging.host}
         try:
             stuck = queued_tests(make_endpoint(user, hanging.url), 20)

@@ -19,7 +19,7 @@ from aigc_platform.webhooks import sending
 from aigc_platform.webhooks.deadlines import Deadline
 from aigc_platform.webhooks.models import FailureReason
 from aigc_platform.webhooks.sending import Message, Outcome, send
-from tests.receivers import Receiver, receiver, status
+from tests.receivers import Receiver, hang_until, receiver, status
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NAME = "rebinding.example"
@@ -124,7 +124,7 @@ def test_a_redirect_is_not_followed_not_even_to_an_allowed_host(hooks: Receiver)
 def test_a_receiver_that_hangs_is_left(hooks: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "READ_SECONDS", 0.3)
     released = threading.Event()
-    hooks.answer = lambda _request: released.wait(60) and None
+    hooks.answer = hang_until(released)
     started = time.monotonic()
     assert send(message(hooks.url)) == Outcome(FailureReason.TIMEOUT)
     assert time.monotonic() - started < 30
