@@ -201,7 +201,7 @@ class _TrainingRun:
         config = parse_config(result.recipe, result.config)
         weights, description = (result.snapshot / f"snapshot.{suffix}" for suffix in ("safetensors", "json"))
         snapshot_sha256 = sha256_of_file(weights)
-        images_seen: dict[str, JsonValue] = {"images_seen": result.images_seen}
+        images_seen: dict[str, JsonValue] = {"images_seen": result.snapshot_images_seen}
         self._job.artifact("snapshot", weights, index=0, metadata=images_seen)
         self._job.artifact("snapshot", description, index=1)
         self._job.artifact("grid", result.grid, metadata=images_seen)
