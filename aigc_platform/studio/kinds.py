@@ -29,7 +29,7 @@ class TrainingKind(JobKind):
         spec = TrainingSpec.model_validate(job.spec)
         dataset_version = _dataset_version(spec.dataset_version)
         return RunnerJob(
-            spec=spec.model_dump(mode="json", include={"recipe", "config"}),
+            spec=spec.model_dump(mode="json", include={"recipe", "config", "model", "licence"}),
             inputs=(packed_input(dataset_version),),
             provenance={
                 "creator_tool": f"aigc-platform {CODE_VERSION}",

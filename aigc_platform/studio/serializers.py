@@ -63,6 +63,12 @@ class TrainingRequestSerializer(_JobRequestSerializer):
         validators=[RegexValidator(_MODEL_NAME, _MODEL_NAME_RULE, code="field.pattern")],
         help_text="Publish the snapshot as the next version of this model.",
     )
+    licence = TextField(
+        max_length=100,
+        default=None,
+        allow_null=True,
+        help_text="Licence of the weights, for the model card: CC0-1.0, say.",
+    )
 
     def validate_model(self, value: str | None) -> str | None:
         if value is not None and _is_uuid(value):

@@ -41,6 +41,7 @@ class NewTraining:
     recipe: str
     config: Mapping[str, Any]
     model: str | None = None
+    licence: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def submit_training(*, owner: User, new: NewTraining, submission: Submission) ->
         recipe=new.recipe,
         config=config.model_dump(mode="json"),
         model=new.model,
+        licence=new.licence,
     )
     return submit_job(owner=owner, kind="training", spec=spec, submission=submission)
 

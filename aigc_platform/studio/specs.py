@@ -17,6 +17,7 @@ class TrainingSpec(BaseModel):
         dataset: the data set's id; dataset_version: the immutable version that is read.
         config: every setting of the recipe, defaults filled in.
         model: name to publish the snapshot under, if any.
+        licence: of the weights, in its owner's words, for the model card.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,6 +28,7 @@ class TrainingSpec(BaseModel):
     recipe: str
     config: dict[str, Any]
     model: str | None = None
+    licence: str | None = None
 
 
 class GenerationSpec(BaseModel):

@@ -82,10 +82,19 @@ def test_without_a_model_name_nothing_is_published(client: APIClient, dataset_id
     assert sorted(roles) == ["card", "card_picture", "card_text", "grid", "metrics", "snapshot", "snapshot"]
 
 
+def test_the_runner_is_told_the_model_and_the_licence_for_its_card(
+    client: APIClient, dataset_id: str
+) -> None:
+    job = body(submit(client, dataset_id, model="digits", licence="CC0-1.0"), 202)
+    prepared = get_kind("training").prepare(Job.objects.get(pk=job["id"]))
+    assert (prepared.spec["model"], prepared.spec["licence"]) == ("digits", "CC0-1.0")
+    assert job["spec"]["licence"] == "CC0-1.0"
+
+
 def test_the_runner_gets_the_packed_data_by_hash(client: APIClient, dataset_id: str) -> None:
     job = Job.objects.get(pk=body(submit(client, dataset_id), 202)["id"])
     prepared = get_kind("training").prepare(job)
-    assert prepared.spec.keys() == {"recipe", "config"}
+    assert prepared.spec.keys() == {"recipe", "config", "model", "licence"}
     [dataset] = prepared.inputs
     assert (dataset.name, [file.name for file in dataset.files]) == (
         "dataset",
