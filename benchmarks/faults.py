@@ -130,7 +130,8 @@ def report(runs: dict[str, list[Run]], conditions: dict[str, str]) -> str:
             sections.append(_LEGEND)
         if measures := _measures_table(runs[part]):
             sections.append(measures)
-        sections += [_problem(run) for run in runs[part] if run["problem"]]
+        problems = Counter((run["test"], run["problem"]) for run in runs[part] if run["problem"])
+        sections += [_problem(*what, times) for what, times in problems.items()]
     return "\n\n".join(sections) + "\n"
 
 
@@ -190,8 +191,8 @@ def _soak_table(runs: Sequence[Run]) -> str:
     return f"{table}\n\n{by_name}"
 
 
-def _problem(run: Run) -> str:
-    return f"Failed: `{run['test']}`, seed {run['seed']}:\n\n```\n{run['problem']}\n```"
+def _problem(test: str, problem: str, times: int) -> str:
+    return f"Failed, {times} times: `{test}`\n\n```\n{problem}\n```"
 
 
 def _measures_table(runs: Sequence[Run]) -> str:
