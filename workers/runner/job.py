@@ -37,6 +37,7 @@ _MEDIA_TYPES = {
     ".md": "text/markdown",
     ".zip": "application/zip",
     ".safetensors": "application/vnd.safetensors",
+    ".tfevents": "application/octet-stream",
 }
 
 

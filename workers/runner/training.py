@@ -13,6 +13,8 @@ from ml.catalog import RecipeConfig, is_conditional, parse_config
 from ml.data.packed import MANIFEST_FILENAME, PackedDataset
 from ml.files import sha256_of_file
 from ml.hooks import Hooks, Progress, Stop, TrainingResult
+from ml.tracking.event_file import SUFFIX
+from ml.tracking.tensorboard import convert_metrics
 from ml.train import train
 from workers.runner.channel import Channel
 from workers.runner.checkpoints import CheckpointHandover
@@ -185,6 +187,12 @@ class _TrainingRun:
             return
         self._job.event(f"training.{event_type}", data)
 
+    def _event_file(self) -> Path:
+        """The same figures for TensorBoard, over all parts of a run that was resumed."""
+        path = self._job.workspace / f"training{SUFFIX}"
+        convert_metrics(self._metrics.path, path, ended_at=time.time())
+        return path
+
     def _end_early(self, result: TrainingResult) -> ExitStatus:
         if self._stop is not Stop.CHECKPOINT or result.checkpoint is None:
             return self._job.stop(checkpointed=False)
@@ -206,6 +214,7 @@ class _TrainingRun:
         self._job.artifact("snapshot", description, index=1)
         self._job.artifact("grid", result.grid, metadata=images_seen)
         self._job.artifact("metrics", self._metrics.path)
+        self._job.artifact("metrics", self._event_file(), index=1)
         content = hand_over(self._job, card)
         channels, height, width = dataset.image_shape
         return self._job.finish(

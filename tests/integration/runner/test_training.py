@@ -56,7 +56,9 @@ def test_a_training_ends_with_all_its_artifacts(packed: Path, tmp_path: Path) ->
         (found.role, found.index): found for found in of_kind(messages, ArtifactReady) if not found.preview
     }
     roles = ("grid", "metrics", "card", "card_text", "card_picture")
-    assert set(artifacts) == {("snapshot", 0), ("snapshot", 1), *((role, 0) for role in roles)}
+    second = {("snapshot", 1), ("metrics", 1)}
+    assert set(artifacts) == {("snapshot", 0), *((role, 0) for role in roles), *second}
+    assert artifacts["metrics", 1].filename == "training.tfevents"
     assert artifacts["snapshot", 0].filename == "snapshot.safetensors"
     assert artifacts["snapshot", 1].filename == "snapshot.json"
     assert all((workspace / found.path).is_file() for found in artifacts.values())
