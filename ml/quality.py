@@ -20,12 +20,12 @@ from ml.plan import Plan
 from ml.seeds import random_stream, stream_seed
 from ml.state import TrainingState
 
-SAMPLES = 1000
+SAMPLES = 500
 SLOW_SAMPLES = 250
 """With a feature network that is slower than making the samples."""
 LEAST_SAMPLES = 50
 """Below this a kernel distance is chance."""
-STATISTICS_IMAGES = 512
+STATISTICS_IMAGES = 256
 SPACING_SHARE = 0.05
 """Checks are at least this share of the images seen apart, so that long runs do not pay for hundreds."""
 _BATCH = 125
@@ -80,13 +80,18 @@ class Quality:
         return self._state.images_seen >= (self._state.best.due_images or self._interval)
 
     def measure(self) -> None:
-        """Measure the averaged generator, and keep its weights if none was better."""
+        """Measure the averaged generator, and keep its weights if none was better.
+
+        A broken one is passed over: the health checks deal with it.
+        """
         state = self._state
-        self.latest = self._kernel_distance()
-        state.best.note(self.latest, state.ema.module, images_seen=state.images_seen)
         state.best.due_images = state.images_seen + max(
             self._interval, round(SPACING_SHARE * state.images_seen)
         )
+        if not all(bool(value.isfinite().all()) for value in state.ema.module.parameters()):
+            return
+        self.latest = self._kernel_distance()
+        state.best.note(self.latest, state.ema.module, images_seen=state.images_seen)
         if self.is_plateau():
             self._plan.hooks.on_event("early_stop", self._record())
 

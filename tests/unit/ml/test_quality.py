@@ -13,12 +13,15 @@ from torch import nn
 from ml.best import BestSnapshot
 from ml.catalog import RecipeConfig
 from ml.checkpoint import load_snapshot, weights_sha256
+from ml.codecs.provenance import Provenance
 from ml.data.packed import PackedDataset
 from ml.data.split import split_dataset
 from ml.features.pixels import PixelExtractor
 from ml.hooks import Hooks
 from ml.metrics.kernel import unbiased_mmd2
+from ml.plan import make_plan
 from ml.quality import Quality
+from ml.run import Run
 from ml.train import train
 
 MakeConfig = Callable[..., RecipeConfig]
@@ -141,6 +144,30 @@ def test_the_distance_is_that_of_the_published_samples(
     assert isinstance(chosen["floor"], float)
     assert measured == pytest.approx(chosen["kid"], rel=0.2)  # other noise
     assert abs(chosen["floor"]) < 0.1 * chosen["kid"]
+
+
+def test_a_broken_generator_is_never_the_best(
+    split_stripes: PackedDataset, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    """Its weights would make every later training state one that loading refuses."""
+    plan = make_plan(
+        split_stripes,
+        tiny_config("mlp-gan", **MEASURED),
+        recipe="mlp-gan",
+        out=tmp_path,
+        hooks=Hooks(),
+        resume=None,
+        device=torch.device("cpu"),
+        provenance=Provenance(),
+    )
+    run = Run.prepare(plan, checkpoint_seconds=600)
+    with torch.no_grad():
+        next(run.state.ema.module.parameters())[0] = torch.nan
+    run.quality.measure()
+    assert (run.state.best.checks, run.state.best.due_images) == (0, 16)
+    kept = {name: value for name, value in run.state.tensors().items() if name.startswith("best.weights.")}
+    assert kept
+    assert all(bool(value.isfinite().all()) for value in kept.values())
 
 
 def test_patience_needs_measurements(tiny_config: MakeConfig) -> None:
