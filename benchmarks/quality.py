@@ -176,10 +176,10 @@ def within_class_spread(snapshot: Path, setting: Setting) -> float | None:
     return spread_of_classes(fake, shown) / spread_of_classes(extractor.features(setting.images(test)), asked)
 
 
-def score(snapshot: Path, data: PackedDataset) -> dict[str, Any]:
+def score(snapshot: Path, data: PackedDataset, n: int | None) -> dict[str, Any]:
     """The figures of a snapshot, each with its floor."""
-    report = evaluate(snapshot, data)
-    setting = prepare_setting(data, n=None, seed=0, holdout=None, extractor=None)
+    report = evaluate(snapshot, data, n=n)
+    setting = prepare_setting(data, n=n, seed=0, holdout=None, extractor=None)
     figures = {
         figure.name: {"value": round(figure.value, 5), "floor": figure.floor and round(figure.floor, 5)}
         for figure in report.figures
@@ -223,7 +223,7 @@ def keep_curve(out: Path, case: Case, name: str) -> None:
     )
 
 
-def measure_case(case: Case, rate: Mapping[str, float], work: Path) -> None:
+def measure_case(case: Case, rate: Mapping[str, float], work: Path, n: int | None) -> None:
     """Train and score one case, and add its rows; those already there are skipped."""
     rows = read_rows()
     missing = tuple(seconds for seconds in case.seconds if not is_measured(rows, case, seconds))
@@ -239,7 +239,7 @@ def measure_case(case: Case, rate: Mapping[str, float], work: Path) -> None:
             "seconds": seconds,
             "kimg": kimg,
             "cpu_seconds": round(cpu),
-            **score(out / "snapshot", data),
+            **score(out / "snapshot", data, n),
             "config": own_settings(config),
             "versions": software_versions(),
         }
@@ -260,6 +260,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", default=[name for name in RECIPES if name != "auto"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--seconds", nargs="+", type=float, default=[60.0, 180.0, 300.0, 600.0])
+    parser.add_argument("--n", type=int, help="samples of an evaluation; 10,000 or what is held out")
     parser.add_argument("--work", type=Path, default=Path("var/quality"), help="runs are kept here")
     parser.add_argument("--rates-only", action="store_true")
     parser.add_argument("--render", action="store_true")
@@ -275,7 +276,7 @@ def main() -> None:
         for dataset in options.datasets:
             for recipe in options.recipes:
                 case = Case(dataset, recipe, seed, tuple(options.seconds))
-                measure_case(case, rates[f"{dataset}/{recipe}"], options.work)
+                measure_case(case, rates[f"{dataset}/{recipe}"], options.work, options.n)
 
 
 if __name__ == "__main__":
