@@ -1,4 +1,4 @@
-"""The recipe `auto`: look at the data and the budget, take what measured best there, and say why."""
+"""The recipe `auto`: look at the data and the budget, take what suits them, and say why and who says so."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SHORT_SECONDS = 20.0
 """Convolutions need longer than this on a processor to beat dense layers."""
 LONG_EPOCHS = 10
 LONG_KIMG = 600.0
-"""From so many epochs and images on the relativistic loss with R1 and R2 pays for its slower steps."""
+"""From so many epochs and images on the relativistic loss with R1 and R2 is taken, by its paper's word."""
 TUNED_BY_RECIPES = frozenset(
     {
         "learning_rate_generator",
@@ -86,12 +86,12 @@ def _choose(config: RecipeConfig, profile: DataProfile) -> tuple[str, str]:
         )
     if config.kimg >= LONG_KIMG and epochs >= LONG_EPOCHS:
         return "rpgan", (
-            f"{config.kimg:g} kimg show every image {epochs:.0f} times: on long runs the relativistic loss "
-            "with R1 and R2 keeps improving."
+            f"{config.kimg:g} kimg show every image {epochs:.0f} times: for long runs the relativistic loss "
+            "with R1 and R2 is published to keep improving (arXiv:2501.05441); not measured here."
         )
     return "dcgan", (
         f"{config.kimg:g} kimg over {profile.distinct:,} different images of {profile.width} px: at such "
-        "budgets dcgan measured best per second."
+        "budgets dcgan is what was measured and tuned (benchmarks/results/quality.md)."
     )
 
 
