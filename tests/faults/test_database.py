@@ -20,7 +20,7 @@ from aigc_platform.storage.object_store import get_object_store
 from tests.faults.addresses import database_proxy, database_url
 from tests.faults.figures import Figures
 from tests.faults.proxy import PASS, Fault, Proxy
-from tests.faults.stack import FaultStack, assert_result_is_right, attempts, wait_for_end
+from tests.faults.stack import FaultStack, assert_result_is_right, attempts, durable_database, wait_for_end
 from tests.processes import wait_for
 from tests.services import Services
 
@@ -43,7 +43,7 @@ def stack(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[FaultStack]:
     """An engine, and workers that reach PostgreSQL through the proxy."""
-    with django_db_blocker.unblock():
+    with django_db_blocker.unblock(), durable_database():
         get_object_store().ensure_bucket()
         started = FaultStack(tmp_path_factory.mktemp("faults"), DATABASE_URL=database_url(services, proxy))
         started.start_engine()

@@ -17,7 +17,7 @@ from tests.faults.figures import Figures
 from tests.faults.mischief import Mischief
 from tests.faults.proxy import Proxy
 from tests.faults.soak import Plan, Soak, assert_nothing_is_missing, cancel_seconds
-from tests.faults.stack import FaultStack
+from tests.faults.stack import FaultStack, durable_database
 from tests.services import Services
 
 _MINUTES = float(os.environ.get("SOAK_MINUTES", "0"))
@@ -58,7 +58,7 @@ def stack(
 ) -> Iterator[FaultStack]:
     """Engines and workers that reach everything through something that breaks."""
     database, store = proxies
-    with django_db_blocker.unblock():
+    with django_db_blocker.unblock(), durable_database():
         get_object_store().ensure_bucket()
         started = FaultStack(
             tmp_path_factory.mktemp("faults"),
