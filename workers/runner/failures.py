@@ -21,6 +21,9 @@ _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, er
 _TORCH_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 """What torch's allocators say; on the CPU it is a plain RuntimeError."""
 
+_FOREIGN_CHECKPOINT = frozenset({"checkpoint.other_run", "checkpoint.document"})
+"""Whole, but of other settings, other data or another release: every worker would refuse it again."""
+
 
 class JobError(Exception):
     """The job cannot be done, and the place that noticed knows exactly why."""
@@ -110,6 +113,8 @@ def _recognise(error: BaseException) -> JobError | None:
 def _from_ml(error: MlError) -> JobError:
     if isinstance(error, NonFiniteLossError):
         return JobError("non_finite_loss", error.code, error.message)
+    if isinstance(error, InvalidCheckpointError) and error.code in _FOREIGN_CHECKPOINT:
+        return JobError("invalid_input", error.code, error.message)
     if isinstance(error, InvalidCheckpointError):
         # The bytes had the right hash on the way here, so the copy or the disk is bad, not the request.
         return JobError("storage_error", error.code, error.message)

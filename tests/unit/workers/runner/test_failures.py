@@ -26,6 +26,8 @@ MESSAGE = "What was wrong."
         (InvalidSampleError("sample.seed", MESSAGE), "invalid_input", "sample.seed"),
         (UnknownRecipeError("x"), "invalid_input", "recipe.unknown"),
         (InvalidCheckpointError("checkpoint.names", MESSAGE), "storage_error", "checkpoint.names"),
+        (InvalidCheckpointError("checkpoint.other_run", MESSAGE), "invalid_input", "checkpoint.other_run"),
+        (InvalidCheckpointError("checkpoint.document", MESSAGE), "invalid_input", "checkpoint.document"),
         (NonFiniteLossError("training.non_finite", MESSAGE), "non_finite_loss", "training.non_finite"),
         (MemoryError(), "out_of_memory", "runner.out_of_memory"),
         (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory", "runner.out_of_memory"),
