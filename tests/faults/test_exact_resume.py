@@ -25,7 +25,7 @@ from tests.faults.stack import IS_MEASURED, FaultStack, attempts, child_of, wait
 from tests.probe.spec import WRITING_FAILPOINT
 from tests.processes import runner_of, wait_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.timeout(900)]
 
 _CONFIG: dict[str, Any] = {
     "kimg": 4,
