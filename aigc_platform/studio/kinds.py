@@ -10,6 +10,7 @@ from aigc_platform.jobs.kinds import InputFile, JobKind, JsonObject, RunnerInput
 from aigc_platform.jobs.models import Artifact, Job
 from aigc_platform.registry.models import ModelVersion
 from aigc_platform.registry.services import Publication, publish_version
+from aigc_platform.studio.exceptions import WrongDeliveryError
 from aigc_platform.studio.specs import EvaluationSpec, GenerationSpec, TrainingSpec
 
 CODE_VERSION = version("aigc-platform")
@@ -80,6 +81,7 @@ class GenerationKind(JobKind):
 
     def complete(self, job: Job, artifacts: Sequence[Artifact], result: JsonObject) -> JsonObject:
         spec = GenerationSpec.model_validate(job.spec)
+        _check_delivery(spec, artifacts)
         return {"model": spec.model, "seed": spec.seed, "count": result["count"], "files": len(artifacts)}
 
     def less_memory(self, spec: JsonObject) -> JsonObject:
@@ -113,6 +115,17 @@ class EvaluationKind(JobKind):
     def complete(self, job: Job, artifacts: Sequence[Artifact], result: JsonObject) -> JsonObject:  # noqa: ARG002 - no rows to write
         spec = EvaluationSpec.model_validate(job.spec)
         return {"model": spec.model, "dataset": str(spec.dataset), **result}
+
+
+def _check_delivery(spec: GenerationSpec, artifacts: Sequence[Artifact]) -> None:
+    """Publish what was asked for or nothing: a runner may be wrong about its own work."""
+    role, wanted = ("image", spec.count) if spec.delivery == "files" else ("archive", 1)
+    indices = sorted(artifact.index for artifact in artifacts if artifact.role == role)
+    if indices != list(range(wanted)):
+        raise WrongDeliveryError(
+            f"{wanted:,} files of the role {role} were asked for, and the runner delivered {len(indices):,}. "
+            "Nothing was published; this is a fault of the platform, please report it."
+        )
 
 
 def generation_group_key(model_version_id: UUID) -> str:

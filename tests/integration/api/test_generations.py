@@ -9,10 +9,11 @@ from rest_framework.test import APIClient
 
 from aigc_platform.accounts.models import User
 from aigc_platform.jobs.kinds import get_kind
-from aigc_platform.jobs.models import Job
+from aigc_platform.jobs.models import Artifact, Job
 from aigc_platform.registry.models import ModelVersion
+from aigc_platform.studio.exceptions import WrongDeliveryError
 from ml.catalog import LARGEST_SEED
-from tests.factories.finished import finish_generation, published_model
+from tests.factories.finished import File, finish_generation, published_model, succeed
 from tests.integration.api.answers import body, field_problems
 
 pytestmark = pytest.mark.django_db
@@ -57,6 +58,20 @@ def test_a_generation_is_accepted_and_its_files_come_from_the_store(
     download = httpx.get(artifacts[2]["url"])
     assert download.content == f"image 2 of {job['id']}".encode()
     assert download.headers["content-disposition"] == 'attachment; filename="d-000002.png"'
+
+
+@pytest.mark.parametrize("indices", [(0, 1, 2), (0, 1, 2, 3, 4), (0, 1, 2, 7)])
+def test_other_files_than_asked_for_are_not_published(
+    client: APIClient, version: ModelVersion, indices: tuple[int, ...]
+) -> None:
+    row = Job.objects.get(pk=body(submit(client, delivery="files"), 202)["id"])
+    files = [File("image", index, b"png", f"{index}.png", "image/png") for index in indices]
+
+    with pytest.raises(WrongDeliveryError, match=f"4 files .* delivered {len(indices)}"):
+        succeed(row, files, {"count": 4})
+    row.refresh_from_db()
+    assert not row.is_terminal
+    assert not Artifact.objects.filter(job=row).exists()
 
 
 def test_without_a_seed_one_is_drawn_and_told(client: APIClient, version: ModelVersion) -> None:
