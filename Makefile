@@ -9,7 +9,7 @@ DATASET ?= digits
 # Two processes, each with servers of its own; a file's tests stay together.
 IN_PARALLEL := -n 2 --dist loadfile
 
-.PHONY: help up demo test lint format type imports migrations unit integration acceptance schema bench-train bench-quality bench-main faults recipe-pages bench-load clean
+.PHONY: help up demo test lint format type imports migrations unit integration acceptance schema bench-train bench-quality bench-main faults recipe-pages bench-load bench-engine clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,6 +72,9 @@ faults: $(READY) ## every fault 20 times, then a soak of 30 minutes; hours, on a
 recipe-pages: $(READY) ## train every recipe shortly and put pictures, figures and defaults into docs/reference/recipes
 	$(PYTHON) -m benchmarks.recipe_pages
 	$(PYTHON) -m benchmarks.recipe_tables
+
+bench-engine: $(READY) ## what a job that does nothing costs, beside raw Celery and the usual task
+	$(PYTHON) benchmarks/engine.py
 
 bench-load: $(READY) ## claim, submit, list and reap with 100 and with 10,000 waiting jobs; fair share
 	$(PYTHON) benchmarks/load.py

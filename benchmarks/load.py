@@ -20,11 +20,11 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
+from benchmarks.sections import write_section  # noqa: E402 - after the path
+
 OWNERS = 50
 FEW, MANY = 100, 10_000
 PATIENT = 5_000
-RESULTS = REPOSITORY / "benchmarks" / "results" / "engine.md"
-BEGIN, END = "<!-- bench-load -->", "<!-- /bench-load -->"
 
 # Copies one waiting job of each owner; all kinds of priority occur.
 _COPY = """
@@ -139,8 +139,7 @@ def report(figures: dict[str, tuple[float, float]], claims: int) -> str:
     )
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     taken = f"{datetime.now().astimezone():%Y-%m-%d %H:%M}, {os.cpu_count()} cores"
-    return f"""{BEGIN}
-## A long queue
+    return f"""## A long queue
 
 `make bench-load`, {taken}, load at the end {load}. Medians, both sizes by turns; {OWNERS} owners. Other
 work on the machine lengthens all times and blurs the ratios.
@@ -150,16 +149,7 @@ work on the machine lengthens all times and blurs the ratios.
 {rows}
 
 Fair share: an owner's only job, submitted after {PATIENT:,} of another owner, was taken by claim number {claims}.
-{END}
 """
-
-
-def write(section: str) -> None:
-    """Put the section in place of its last one; other benchmarks' sections stay."""
-    text = RESULTS.read_text() if RESULTS.exists() else "# Engine\n\n"
-    before, begin, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2].lstrip("\n") if begin else ""
-    RESULTS.write_text(before.rstrip("\n") + "\n\n" + section + after)
 
 
 def main() -> None:
@@ -183,7 +173,7 @@ def main() -> None:
         connection.creation.create_test_db(verbosity=0, autoclobber=True)
         section = report(compare(rounds=arguments.rounds, repeats=arguments.repeats), claims_until_served())
         connection.close()
-    write(section)
+    write_section("bench-load", section)
     print(section)
 
 
