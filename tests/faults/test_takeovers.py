@@ -185,8 +185,13 @@ def test_rolling_restarts_cost_no_recovery_and_no_step(stack: FaultStack) -> Non
 
 def test_an_idle_worker_stops_at_once_and_is_shown_as_gone(stack: FaultStack) -> None:
     worker = stack.start_worker()
+    # While it starts, its first child may be some helper's.
+    wait_for(
+        lambda: child_of(worker).pid in {row.pid for row in ready_workers()},
+        seconds=60,
+        what="an idle worker",
+    )
     child = child_of(worker)
-    wait_for(lambda: child.pid in {row.pid for row in ready_workers()}, seconds=60, what="an idle worker")
     started = time.monotonic()
     worker.terminate()
     assert worker.wait(20) == 0
