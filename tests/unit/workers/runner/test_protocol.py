@@ -10,7 +10,7 @@ from workers.runner.protocol import from_runner
 MESSAGES = [
     {"type": "progress", "job_id": "j", "current": 1, "total": 2, "unit": "steps"},
     {"type": "finished", "job_id": "j", "result": {}},
-    {"type": "stopped", "job_id": "j"},
+    {"type": "stopped", "job_id": "j", "checkpointed": True},
 ]
 
 
