@@ -1,4 +1,4 @@
-"""The recipes: named ways to train, each with its paper and the defaults that measured best."""
+"""The recipes: named ways to train, each with its paper and its defaults. Which were measured: benchmarks/results/quality.md."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -204,7 +204,7 @@ _ALL_RECIPES = (
         "auto",
         AutoConfig,
         title="Automatic choice",
-        summary="Looks at the data and the budget, takes the recipe that measured best there, and says why.",
+        summary="Looks at the data and the budget, takes a recipe that suits them, and says why.",
         paper="No paper: the measurements are in docs/reference/recipes.md.",
         px_multiple=1,
     ),
