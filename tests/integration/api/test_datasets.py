@@ -179,7 +179,7 @@ def test_other_ends_of_the_import_reject_too(client: APIClient, action: str) -> 
             {("/builtin", "dataset.unknown_builtin"), ("/require_labels", "dataset.option_not_applicable")},
         ),
         ({"name": "x", "image_px": 7}, {("/image_px", "field.range")}),
-        ({"name": "x", "image_px": 65}, {("/image_px", "field.range")}),
+        ({"name": "x", "image_px": 129}, {("/image_px", "field.range")}),
         ({"name": "x", "image_px": "16"}, {("/image_px", "field.type")}),
         ({"name": "x", "image_px": True}, {("/image_px", "field.type")}),
         ({"name": "x", "require_labels": "yes"}, {("/require_labels", "field.type")}),

@@ -28,11 +28,11 @@ _FEW, _MANY = 100, 10_000
 _COPY = """
 INSERT INTO jobs_job (id, owner_id, kind, queue, spec, spec_sha256, request_sha256, group_key, status, status_reason,
   desired, priority, labels, run_at, fence, attempt_count, recoveries, max_recoveries, event_seq, progress, created_at,
-  queued_at)
+  queued_at, deletion_requested_by)
 SELECT gen_random_uuid(), %(owner)s, kind, queue, spec, spec_sha256, '', '', status, '', desired, number %% 5, labels,
   now() - interval '1 hour' + number * interval '1 second'
     + CASE WHEN number %% 10 = 0 THEN interval '1 day' ELSE interval '0' END,
-  0, 0, 0, max_recoveries, 1, progress, now() - interval '1 hour' + number * interval '1 millisecond', now()
+  0, 0, 0, max_recoveries, 1, progress, now() - interval '1 hour' + number * interval '1 millisecond', now(), ''
 FROM jobs_job, generate_series(1, %(count)s) AS number WHERE id = %(job)s
 """
 

@@ -192,7 +192,7 @@ def test_data_without_classes_say_what_cannot_be_measured(digits: PackedDataset)
 
 
 def test_classes_that_no_network_knows_get_a_classifier_of_their_own(digits: PackedDataset) -> None:
-    """Renamed classes in colour: neither network fits, so pixels give features and the floor's classifier judges."""
+    """Renamed classes in colour: no classifier knows them, so the floor's own one judges."""
     names = [f"number {name}" for name in digits.classes]
     colour = PackedDataset.create(
         name="colour", images=digits.images.repeat(1, 3, 1, 1), labels=digits.labels, classes=names
@@ -201,7 +201,7 @@ def test_classes_that_no_network_knows_get_a_classifier_of_their_own(digits: Pac
 
     report = evaluate_images(colour.images[:N], colour, requested=digits.labels[:N])
 
-    assert report.extractor.name == "pixels-64"
+    assert report.extractor.name == "lite0-112"
     assert report.classifier == f"trained on {N} real training images"
     assert report.figure("label_accuracy").floor == report.figure("train_on_synthetic_accuracy").floor
 
