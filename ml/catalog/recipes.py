@@ -1,4 +1,7 @@
-"""The recipes: named ways to train, each with its paper and its defaults. Which were measured: benchmarks/results/quality.md."""
+"""The recipes: named ways to train, each with its paper and its defaults.
+
+Which defaults were measured: benchmarks/results/quality.md.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
