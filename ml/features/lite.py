@@ -29,7 +29,7 @@ SHA256 = "108113906d9a094f9cfd78ade13d751fe07f372719a4a12a70619b5edc6c411f"
 _STEM_CHANNELS: Final = 32
 # Per stage: repeats, kernel, stride of its first block, expansion, channels out.
 _STAGES: Final = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112))
-_GREY_WARNING = "The feature network was trained on colour photographs; these images are grey and were shown so."
+_GREY_WARNING = "The feature network was trained on colour photographs; these images are grey."
 _WARNING = (
     "The feature network was trained on photographs (ImageNet), not on this data: it sees texture and parts, and "
     "knows none of the data's classes."

@@ -59,11 +59,16 @@ def test_waiting_for_a_notification_has_a_limit_of_its_own(half_a_second: None) 
 
 def test_a_transaction_in_which_we_fall_silent_is_ended_by_the_server(half_a_second: None) -> None:
     connection.close()
-    with pytest.raises(OperationalError), transaction.atomic():
-        _sleep(0)
-        time.sleep(1.5)
-        _sleep(0)
+    with pytest.raises(OperationalError):
+        _fall_silent_inside_a_transaction()
     connection.close()
+    _sleep(0)
+
+
+@transaction.atomic
+def _fall_silent_inside_a_transaction() -> None:
+    _sleep(0)
+    time.sleep(1.5)
     _sleep(0)
 
 
