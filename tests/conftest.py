@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pytest_django import DjangoDbBlocker
 
 from tests.services import Services, running_services
 
@@ -47,6 +48,20 @@ def services() -> Iterator[Services]:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(services: Services) -> None:
     """Point Django at the running PostgreSQL before the first database test (pytest-django's own hook)."""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Leave no session of a killed process to PostgreSQL, which would not drop the database under it."""
+    from django.db import connection
+
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    connection.close()
 
 
 @pytest.fixture(autouse=True)
