@@ -242,11 +242,8 @@ def main() -> None:
         from django.db import connection
 
         from aigc_platform.storage.object_store import get_object_store
-        from benchmarks.peer.models import UsualJob
 
         connection.creation.create_test_db(verbosity=0, autoclobber=True)
-        with connection.schema_editor() as editor:
-            editor.create_model(UsualJob)
         get_object_store().ensure_bucket()
         section = compare(Path(folder), jobs=arguments.jobs, pairs=arguments.pairs, trips=arguments.trips)
         connection.close()

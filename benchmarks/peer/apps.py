@@ -1,4 +1,4 @@
-"""The benchmark's own app: one table, made by the benchmark without a migration."""
+"""The benchmark's own app: one table, without a migration: Django makes it with the database."""
 
 from django.apps import AppConfig
 
