@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db import transaction
 
 from aigc_platform.jobs.models import Artifact, Job, JobEvent
 from aigc_platform.jobs.services import Submission, request_cancel
@@ -115,10 +116,12 @@ def test_one_job_of_a_group_that_runs_out_of_memory_runs_alone_and_its_peers_are
 ) -> None:
     stack.need_workers(1)
     options = Submission(group_key="shared", priority=5)
-    greedy = stack.submit(
-        kind=GROUP, options=options, steps=8, misbehaviour="out of memory", bad_attempts=1, seed=4
-    )
-    peers = [stack.submit(kind=GROUP, options=options, steps=8, seed=seed) for seed in (5, 6, 7)]
+    # All at once, or the first may be claimed, and run out of memory, by itself.
+    with transaction.atomic():
+        greedy = stack.submit(
+            kind=GROUP, options=options, steps=8, misbehaviour="out of memory", bad_attempts=1, seed=4
+        )
+        peers = [stack.submit(kind=GROUP, options=options, steps=8, seed=seed) for seed in (5, 6, 7)]
     for job in (*peers, greedy):
         assert_result_is_right(wait_for_end(job))
     if len({attempts(job)[0].runner_pid for job in (greedy, *peers)}) == 1:
