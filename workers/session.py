@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 0.1
 _ORPHAN_GRACE_SECONDS = 5.0
+_LOG_TAIL_CHARACTERS = 4000
+_LOG_LAG_SECONDS = 0.2
 
 
 class Session:
@@ -152,6 +154,11 @@ class Session:
 
     def _on_failed(self, run: AttemptRun, message: Failed) -> None:
         self._unheard.discard(message.job_id)
+        if message.reason == "code_error":
+            # Its owner reads one sentence; the operator needs the traceback, which ends with the runner and comes
+            # by another pipe.
+            time.sleep(_LOG_LAG_SECONDS)
+            log.error("runner_failed", job=message.job_id, code=message.code, log_tail=self._log_tail())
         error = from_runner_failure(message)
         if run.stop_cause in {"cancel", "drain"}:
             run.confirm_stop()
@@ -237,7 +244,7 @@ class Session:
             "runner_died",
             jobs=sorted(self._unheard),
             exit_code=death.exit_code,
-            log_tail=self._runner.log_tail().decode(errors="replace")[-4000:],
+            log_tail=self._log_tail(),
         )
         self._runner.kill()
         for run in self._undecided_runs():
@@ -245,6 +252,9 @@ class Session:
                 run.confirm_stop()
             else:
                 run.run_again(StatusReason.WORKER_LOST, from_runner_death(death), death.exit_code)
+
+    def _log_tail(self) -> str:
+        return self._runner.log_tail().decode(errors="replace")[-_LOG_TAIL_CHARACTERS:]
 
     def _on_misbehaviour(self, error: Exception) -> None:
         exit_code = self._runner.kill()

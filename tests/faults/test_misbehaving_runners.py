@@ -83,6 +83,16 @@ def test_a_runner_that_ends_without_a_word_or_closes_its_pipe_is_started_again(s
     assert attempts(silent)[0].exit_code == 0
 
 
+def test_a_mistake_of_ours_is_a_sentence_to_the_owner_and_a_trace_to_the_operator(stack: FaultStack) -> None:
+    stack.need_workers(1)
+    sizes = stack.log_sizes()
+    job = wait_for_end(stack.submit(misbehaviour="raise"))
+    _assert_failed(job, StatusReason.CODE_ERROR, "unexpected KeyError; the worker's log says where")
+    assert "a mistake of ours" not in str(job.error)
+    assert "a mistake of ours" in stack.log_since(sizes)
+    assert len(attempts(job)) == 1
+
+
 @pytest.mark.fault(5)
 def test_a_stuck_runner_is_noticed_its_stacks_are_kept_and_the_job_runs_again(stack: FaultStack) -> None:
     stack.need_workers(2)

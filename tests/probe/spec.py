@@ -12,6 +12,7 @@ Misbehaviour = Literal[
     "segfault",
     "die",
     "exit silently",
+    "raise",
     "out of memory",
     "eat memory",
     "fill the disk",

@@ -53,7 +53,7 @@ def describe(job_id: str, error: BaseException) -> Failed:
         known = JobError(
             "code_error",
             "runner.unexpected_error",
-            f"The program met an unexpected {type(error).__name__}; the attempt's log says where.",
+            f"The program met an unexpected {type(error).__name__}; the worker's log says where.",
         )
     return Failed(
         job_id=job_id,
