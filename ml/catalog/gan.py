@@ -1,10 +1,9 @@
-"""Settings of adversarial recipes."""
+"""Settings of adversarial recipes, and which of them cannot work together."""
 
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from ml.catalog.exclusions import excluded_parts
 from ml.catalog.fields import Width, channels, interval, unit, weight, widths
 from ml.catalog.settings import NetworkConfig
 
@@ -98,7 +97,56 @@ class GanConfig(NetworkConfig, extra="forbid", frozen=True):
 
     @model_validator(mode="after")
     def _refuse_parts_that_exclude_each_other(self) -> Self:
-        problems = excluded_parts(self)
+        problems = _excluded_parts(self)
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+
+def _excluded_parts(config: GanConfig) -> list[str]:
+    """Why these settings cannot work together; empty when they can."""
+    to_one = config.gradient_penalty_weight > 0 or config.dragan_weight > 0
+    to_zero = config.r1_gamma > 0 or config.r2_gamma > 0
+    is_bounded = config.weight_clip > 0 or to_one or to_zero or config.discriminator_norm == "spectral"
+    rules = (
+        (
+            config.discriminator_norm == "batch" and (to_one or to_zero),
+            (
+                "discriminator_norm=batch makes a logit depend on the whole batch, and gradient penalties are "
+                "about one image's slope (Gulrajani et al. 2017, section 4): use none, group or spectral"
+            ),
+        ),
+        (
+            config.weight_clip > 0 and config.objective != "wasserstein",
+            (
+                "weight_clip bounds the slope that the wasserstein objective needs bounded; with "
+                f"objective={config.objective} it only weakens the discriminator: set weight_clip=0"
+            ),
+        ),
+        (
+            config.objective == "wasserstein" and not is_bounded,
+            (
+                "the wasserstein objective has no lower bound unless the discriminator's slope has one: set "
+                "weight_clip, gradient_penalty_weight or discriminator_norm=spectral"
+            ),
+        ),
+        (
+            config.weight_clip > 0 and config.discriminator_norm == "spectral",
+            "weight_clip and discriminator_norm=spectral bound the same slope in two ways: drop one of them",
+        ),
+        (
+            to_one and to_zero,
+            (
+                "R1 and R2 pull the discriminator's slope to 0, gradient_penalty_weight and dragan_weight to 1: "
+                "drop one kind"
+            ),
+        ),
+        (
+            config.class_conditioning == "auxiliary" and config.conditional == "no",
+            (
+                "class_conditioning=auxiliary classifies images, and conditional=no leaves nothing to classify: "
+                "set conditional to auto or yes"
+            ),
+        ),
+    )
+    return [reason for is_broken, reason in rules if is_broken]
