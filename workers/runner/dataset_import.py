@@ -101,6 +101,8 @@ def _write(dataset: PackedDataset, job: Job) -> dict[str, object]:
     """Write the packed files and the contact sheet, name them, and return the job's result."""
     folder = job.folder("dataset")
     manifest = dataset.save(folder)
+    # Before it is named: from then on the supervisor may upload it and remove it at any moment.
+    manifest_sha256 = sha256_of_file(folder / MANIFEST_FILENAME)
     job.artifact("data", folder / DATA_FILENAME)
     job.artifact("manifest", folder / MANIFEST_FILENAME)
     grid = job.folder("preview") / "grid.png"
@@ -115,7 +117,7 @@ def _write(dataset: PackedDataset, job: Job) -> dict[str, object]:
         "classes": list(dataset.classes),
         "class_counts": manifest["class_counts"],
         "data_sha256": manifest["sha256"],
-        "manifest_sha256": sha256_of_file(folder / MANIFEST_FILENAME),
+        "manifest_sha256": manifest_sha256,
     }
 
 

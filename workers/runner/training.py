@@ -208,13 +208,15 @@ class _TrainingRun:
         # What `auto` chose is what was trained.
         config = parse_config(result.recipe, result.config)
         weights, description = (result.snapshot / f"snapshot.{suffix}" for suffix in ("safetensors", "json"))
-        snapshot_sha256 = sha256_of_file(weights)
+        # Whatever is computed from a file comes before the file is named: from then on the supervisor may upload it
+        # and remove it at any moment.
+        snapshot_sha256, event_file = sha256_of_file(weights), self._event_file()
         images_seen: dict[str, JsonValue] = {"images_seen": result.snapshot_images_seen}
         self._job.artifact("snapshot", weights, index=0, metadata=images_seen)
         self._job.artifact("snapshot", description, index=1)
         self._job.artifact("grid", result.grid, metadata=images_seen)
         self._job.artifact("metrics", self._metrics.path)
-        self._job.artifact("metrics", self._event_file(), index=1)
+        self._job.artifact("metrics", event_file, index=1)
         content = hand_over(self._job, card)
         channels, height, width = dataset.image_shape
         return self._job.finish(
