@@ -188,6 +188,7 @@ def test_the_answer_to_a_submission_is_lost_and_its_key_finds_the_job(
     def submit() -> Job:
         return stack.submit(steps=2, seed=5, options=options)
 
+    stack.need_workers(1)
     own_way.set(Fault("cut", pattern=b"COMMIT"))
     answer = _through(own_way, submit)
     assert isinstance(answer, OperationalError), answer
