@@ -6,6 +6,7 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor, nn
 
+from ml.adaptive import AdaptiveAugmentation
 from ml.best import BestSnapshot
 from ml.catalog import GanConfig, RecipeConfig
 from ml.data.sampler import IndexSampler
@@ -62,6 +63,7 @@ class TrainingState:
         noise: stream of z.
         augmentation: stream of augmentation, flips and dropout.
         penalty: stream of the points at which penalties look.
+        adaptive: how often images are augmented, and what that follows.
         device: where the networks are; random streams live on the CPU.
         crew: the processes that share the work; not part of what is stored.
         good: tensors of the players when they were last found in good health.
@@ -85,6 +87,7 @@ class TrainingState:
     noise: torch.Generator
     augmentation: torch.Generator
     penalty: torch.Generator
+    adaptive: AdaptiveAugmentation
     device: torch.device
     keeps_good: bool = False
     keeps_best: bool = False
@@ -158,6 +161,7 @@ class TrainingState:
             noise=random_stream(config.seed, "noise"),
             augmentation=random_stream(config.seed, "augmentation"),
             penalty=random_stream(config.seed, "penalty"),
+            adaptive=AdaptiveAugmentation.of(config),
             device=device,
             keeps_good=config.deterministic and config.max_rollbacks > 0,
             keeps_best=config.kid_kimg > 0,
@@ -169,6 +173,8 @@ class TrainingState:
         named |= {f"sampler.{name}": value for name, value in self.sampler.state().items()}
         named |= {f"rng.{name}": stream.get_state() for name, stream in self._streams.items()}
         named["health.counters"] = self.health.tensor()
+        if self.adaptive.is_adaptive:
+            named["augmentation.adaptive"] = self.adaptive.tensor()
         if self.keeps_good:
             named |= {f"good.{name}": value for name, value in self.good.items()}
         if self.keeps_best:
@@ -182,6 +188,8 @@ class TrainingState:
         for name, stream in self._streams.items():
             stream.set_state(tensors[f"rng.{name}"])
         self.health.restore(tensors["health.counters"])
+        if self.adaptive.is_adaptive:
+            self.adaptive.restore(tensors["augmentation.adaptive"])
         if self.keeps_good:
             self.good = _below("good", tensors)
         else:

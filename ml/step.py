@@ -77,9 +77,7 @@ def adversarial_step(
         state, real_images, fake_images.detach(), labels, objective=objective, config=config
     )
     if is_generators_turn:
-        loss_generator = _generator_update(
-            state, real_images, fake_images, labels, objective=objective, config=config
-        )
+        loss_generator = _generator_update(state, real_images, fake_images, labels, objective=objective)
     else:
         loss_generator = objective.generator_loss(fake, real)
 
@@ -143,6 +141,9 @@ def discriminator_update(
     optimizer.step()
     if config.weight_clip > 0:
         clip_weights(discriminator_of(state), config.weight_clip)
+    if state.adaptive.is_adaptive:
+        more["augment_probability"] = torch.tensor(state.adaptive.probability, device=state.device)
+        state.adaptive.observe(real.logits.detach(), state.crew)
     scalars = {name: value.detach() for name, value in more.items()}
     return loss.detach(), real.logits.detach(), fake.logits.detach(), scalars
 
@@ -154,18 +155,15 @@ def _generator_update(
     labels: Tensor | None,
     *,
     objective: Objective,
-    config: GanConfig,
 ) -> Tensor:
     """One step of the generator; returns its adversarial loss."""
     # The generator's step needs gradients through the discriminator, not of it.
     discriminator_of(state).requires_grad_(False)
     state.optimizer_generator.zero_grad(set_to_none=True)
     with autocast_of(state):
-        judged = _score(state, fake_images, labels, config)
+        judged = _score(state, fake_images, labels)
         real_again = (
-            _score(state, real_images, labels, config).logits
-            if objective.generator_needs_real_logits
-            else None
+            _score(state, real_images, labels).logits if objective.generator_needs_real_logits else None
         )
     loss = objective.generator_loss(judged.logits, real_again)
     total = loss
@@ -178,13 +176,13 @@ def _generator_update(
     return loss
 
 
-def _score(state: TrainingState, images: Tensor, labels: Tensor | None, config: GanConfig) -> Scores:
+def _score(state: TrainingState, images: Tensor, labels: Tensor | None) -> Scores:
     """What the discriminator says of (augmented) images, in float32."""
-    if config.augment_probability > 0:
+    if state.adaptive.probability > 0:
         parameters = draw_augmentation(
             len(images),
             images.shape[-1],
-            probability=config.augment_probability,
+            probability=state.adaptive.probability,
             rng=state.augmentation,
         )
         images = augment(images, parameters)
@@ -202,11 +200,11 @@ def _score_both(
 ) -> tuple[Scores, Scores]:
     """Scores of real images and fakes, in one pass unless batch norm would then mix their statistics."""
     if config.discriminator_norm == "batch":
-        real = _score(state, real_images, labels, config)
-        return real, _score(state, fake_images, labels, config)
+        real = _score(state, real_images, labels)
+        return real, _score(state, fake_images, labels)
     count = len(real_images)
     images = torch.cat((real_images, fake_images.to(real_images.dtype)))
-    both = _score(state, images, None if labels is None else labels.repeat(2), config)
+    both = _score(state, images, None if labels is None else labels.repeat(2))
     real, fake = (
         Scores(
             both.logits[part],
@@ -236,7 +234,7 @@ def _penalty(
 
     def judge(images: Tensor, labels: Tensor | None) -> Tensor:
         with autocast_of(state):
-            return _score(state, images, labels, config).logits
+            return _score(state, images, labels).logits
 
     given = PenaltyInput(
         discriminator=discriminator_of(state),

@@ -84,7 +84,24 @@ class GanConfig(NetworkConfig, extra="forbid", frozen=True):
         ge=0,
         le=1,
         description="Chance that an image shown to the discriminator is augmented (translation and cutout, "
-        "differentiable; Zhao et al. 2020). Helps most with few images and long runs.",
+        "differentiable; Zhao et al. 2020). Helps most with few images and long runs. With augment_target above "
+        "0 it is where the run begins.",
+    )
+    augment_target: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Adaptive augmentation (Karras et al. 2020): the chance rises while the mean sign of the "
+        "discriminator's logits for training images is above this, and falls while it is below, never above 0.8. "
+        "The paper takes 0.6. 0 keeps augment_probability.",
+    )
+    augment_adapt_kimg: float = Field(
+        default=100.0,
+        ge=1,
+        le=1_000_000,
+        description="Images in which the adaptive chance goes from 0 to 1 at the fastest; the paper takes 500, for "
+        "runs of 25,000.",
+        json_schema_extra=unit("kimg"),
     )
     reset_kimg: float = Field(
         default=0.0,
@@ -139,6 +156,14 @@ def _excluded_parts(config: GanConfig) -> list[str]:
             (
                 "R1 and R2 pull the discriminator's slope to 0, gradient_penalty_weight and dragan_weight to 1: "
                 "drop one kind"
+            ),
+        ),
+        (
+            config.augment_target > 0
+            and config.objective in {"wasserstein", "relativistic", "least-squares"},
+            (
+                "augment_target reads the sign of the discriminator's logits, and with "
+                f"objective={config.objective} 0 is not the border between real and fake: set augment_target=0"
             ),
         ),
         (

@@ -74,6 +74,7 @@ COMBINATIONS: list[dict[str, Any]] = [
     {"discriminator_steps": 3, "learning_rate_final": 0.1, "reset_kimg": 0.024},
     {"precision": "bf16", "r1_gamma": 1.0, "r2_gamma": 1.0, "r1_interval": 2, "discriminator_norm": "none"},
     {"precision": "bf16", "discriminator_norm": "spectral", "gradient_penalty_weight": 1.0},
+    {"augment_target": 0.3, "augment_adapt_kimg": 1.0},
 ]
 
 
@@ -105,6 +106,7 @@ def test_parts_combine_and_resume_exactly(
         ),
         ({"discriminator_norm": "none", "r1_gamma": 1.0, "dragan_weight": 1.0}, "drop one kind"),
         ({"class_conditioning": "auxiliary", "conditional": "no"}, "nothing to classify"),
+        ({"objective": "least-squares", "augment_target": 0.6}, "not the border between real and fake"),
     ],
 )
 def test_impossible_combinations_are_refused_with_the_reason(settings: dict[str, Any], reason: str) -> None:
