@@ -1,6 +1,7 @@
 """Tiny data sets and settings, so that every test trains in well under a second."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -24,13 +25,26 @@ def tiny_networks(recipe: str) -> dict[str, object]:
     return {name: value for name, value in (_TINY_NETWORKS | _TINY_AUTOENCODER).items() if name in known}
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
+@contextmanager
+def _on_one_thread() -> Iterator[None]:
     """Tiny tensors gain nothing from more threads, and other tests may run beside these."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread_in_shared_fixtures() -> Iterator[None]:
+    with _on_one_thread():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Again for each test: the command line takes all cores."""
+    with _on_one_thread():
+        yield
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Evaluation end to end: every figure beside its floor, faults show where they should, nonsense is refused."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +50,16 @@ def digits() -> PackedDataset:
     return load_builtin("digits")
 
 
-@pytest.fixture(autouse=True)
-def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def short_training() -> Iterator[None]:
     """The classifier of "train on synthetic" needs far fewer images here."""
-    monkeypatch.setattr(transfer, "IMAGES_SHOWN", 1500)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transfer, "IMAGES_SHOWN", 1500)
+        yield
 
 
-@pytest.fixture
-def untrained(tmp_path: Path, digits: PackedDataset) -> SaveSnapshot:
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory, digits: PackedDataset) -> SaveSnapshot:
     """Save a generator with random weights, of the digits' size and classes unless told otherwise."""
 
     def save(
@@ -68,6 +70,7 @@ def untrained(tmp_path: Path, digits: PackedDataset) -> SaveSnapshot:
         holdout: HoldoutRecord | None = None,
     ) -> Path:
         torch.manual_seed(0)
+        folder = tmp_path_factory.mktemp("untrained") / "snapshot"
         spec = DcganGeneratorSpec(px=px, image_channels=1, classes=len(classes), latent_size=8, channels=4)
         document = SnapshotDocument(
             generator=spec,
@@ -78,10 +81,22 @@ def untrained(tmp_path: Path, digits: PackedDataset) -> SaveSnapshot:
             dataset={"name": "digits", "content_sha256": digits.content_sha256},
             holdout=holdout,
         )
-        save_snapshot(tmp_path / "snapshot", build_generator(spec), document)
-        return tmp_path / "snapshot"
+        save_snapshot(folder, build_generator(spec), document)
+        return folder
 
     return save
+
+
+@pytest.fixture(scope="module")
+def snapshot(untrained: SaveSnapshot) -> Path:
+    """The snapshot that most tests measure; nobody changes it."""
+    return untrained()
+
+
+@pytest.fixture(scope="module")
+def report(snapshot: Path, digits: PackedDataset) -> EvaluationReport:
+    """A whole evaluation of it with seed 3."""
+    return evaluate(snapshot, digits, n=N, seed=3)
 
 
 def sides(data: PackedDataset) -> tuple[Tensor, Tensor]:
@@ -89,9 +104,7 @@ def sides(data: PackedDataset) -> tuple[Tensor, Tensor]:
     return split.train, split.test
 
 
-def test_every_figure_says_what_it_was_measured_with(untrained: SaveSnapshot, digits: PackedDataset) -> None:
-    report = evaluate(untrained(), digits, n=N, seed=3)
-
+def test_every_figure_says_what_it_was_measured_with(report: EvaluationReport) -> None:
     assert {figure.name for figure in report.figures} == ALL_FIGURES
     for figure in report.figures:
         assert (figure.floor is None) == (figure.name in WITHOUT_FLOOR), figure.name
@@ -106,9 +119,7 @@ def test_every_figure_says_what_it_was_measured_with(untrained: SaveSnapshot, di
     assert any("trained on the held-out images too" in warning for warning in report.warnings)
 
 
-def test_noise_is_told_from_digits_by_every_figure(untrained: SaveSnapshot, digits: PackedDataset) -> None:
-    report = evaluate(untrained(), digits, n=N)
-
+def test_noise_is_told_from_digits_by_every_figure(report: EvaluationReport) -> None:
     for name in ("frechet_distance", "kernel_distance"):
         figure = report.figure(name)
         assert figure.floor is not None
@@ -120,17 +131,17 @@ def test_noise_is_told_from_digits_by_every_figure(untrained: SaveSnapshot, digi
     assert (report.figure("train_on_synthetic_accuracy").floor or 0) > 0.6
 
 
-def test_the_same_arguments_give_the_same_report(untrained: SaveSnapshot, digits: PackedDataset) -> None:
-    folder = untrained()
-    first, second, other = (evaluate(folder, digits, n=N, seed=seed) for seed in (5, 5, 6))
+def test_the_same_arguments_give_the_same_report(
+    report: EvaluationReport, snapshot: Path, digits: PackedDataset
+) -> None:
+    again = evaluate(snapshot, digits, n=N, seed=3)
+    other = evaluate_quickly(snapshot, digits, n=N, seed=6).report
 
-    assert first.model_dump(exclude={"seconds"}) == second.model_dump(exclude={"seconds"})
-    assert first.figure("frechet_distance").value != other.figure("frechet_distance").value
+    assert again.model_dump(exclude={"seconds"}) == report.model_dump(exclude={"seconds"})
+    assert again.figure("frechet_distance").value != other.figure("frechet_distance").value
 
 
-def test_the_report_survives_json(untrained: SaveSnapshot, digits: PackedDataset) -> None:
-    report = evaluate(untrained(), digits, n=N)
-
+def test_the_report_survives_json(report: EvaluationReport) -> None:
     assert EvaluationReport.model_validate_json(report.model_dump_json()) == report
 
 
@@ -193,16 +204,18 @@ def test_data_without_classes_say_what_cannot_be_measured(digits: PackedDataset)
 
 def test_classes_that_no_network_knows_get_a_classifier_of_their_own(digits: PackedDataset) -> None:
     """Renamed classes in colour: no classifier knows them, so the floor's own one judges."""
+    count, kept = 60, 800
+    assert digits.labels is not None
+    labels = digits.labels[:kept]
     names = [f"number {name}" for name in digits.classes]
     colour = PackedDataset.create(
-        name="colour", images=digits.images.repeat(1, 3, 1, 1), labels=digits.labels, classes=names
+        name="colour", images=digits.images[:kept].repeat(1, 3, 1, 1), labels=labels, classes=names
     )
-    assert digits.labels is not None
 
-    report = evaluate_images(colour.images[:N], colour, requested=digits.labels[:N])
+    report = evaluate_images(colour.images[:count], colour, requested=labels[:count])
 
     assert report.extractor.name == "lite0-112"
-    assert report.classifier == f"trained on {N} real training images"
+    assert report.classifier == f"trained on {count} real training images"
     assert report.figure("label_accuracy").floor == report.figure("train_on_synthetic_accuracy").floor
 
 
@@ -295,11 +308,11 @@ def test_stages_rise_to_the_end_and_may_stop_it(untrained: SaveSnapshot, digits:
     assert told[0][0] == "samples"
 
 
-def test_the_command_prints_a_table_and_writes_the_report(untrained: SaveSnapshot, tmp_path: Path) -> None:
+def test_the_command_prints_a_table_and_writes_the_report(snapshot: Path, tmp_path: Path) -> None:
     out = tmp_path / "report.json"
 
     result = CliRunner().invoke(
-        app, ["evaluate", str(untrained()), "--dataset", "digits", "--n", str(N), "--out", str(out)]
+        app, ["evaluate", str(snapshot), "--dataset", "digits", "--n", str(N), "--out", str(out)]
     )
 
     assert result.exit_code == 0, result.output
@@ -318,14 +331,13 @@ def test_the_command_says_what_is_wrong_in_one_sentence(untrained: SaveSnapshot)
 
 
 def test_a_quick_evaluation_agrees_with_a_whole_one_where_it_measures(
-    untrained: SaveSnapshot, digits: PackedDataset
+    report: EvaluationReport, snapshot: Path, digits: PackedDataset
 ) -> None:
-    folder = untrained()
-    whole, quick = evaluate(folder, digits, n=N, seed=3), evaluate_quickly(folder, digits, n=N, seed=3)
+    quick = evaluate_quickly(snapshot, digits, n=N, seed=3)
 
     assert {figure.name for figure in quick.report.figures} >= {"frechet_distance", "rarest_class"}
     for figure in quick.report.figures:
-        assert figure == whole.figure(figure.name)
+        assert figure == report.figure(figure.name)
     explained = {name for skipped in quick.report.skipped for name in skipped.figures}
     assert {figure.name for figure in quick.report.figures} | explained == ALL_FIGURES
     assert torch.equal(quick.searched, sides(digits)[0])
