@@ -54,7 +54,8 @@ def delete_requested(store: ObjectStore) -> int:
         How many jobs are done; one whose bytes the store keeps stays for the next sweep.
     """
     asked = Job.objects.filter(deletion_requested_at__isnull=False, deleted_at__isnull=True)
-    return sum(_deleted(job, store) for job in asked.order_by("deletion_requested_at")[:_BATCH])
+    # To the last one: the oldest may be those whose bytes stay, and must not keep the others waiting.
+    return sum(_deleted(job, store) for job in asked.order_by("deletion_requested_at").iterator(_BATCH))
 
 
 def _deleted(job: Job, store: ObjectStore) -> bool:

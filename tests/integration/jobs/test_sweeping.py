@@ -142,6 +142,27 @@ def test_deletion_reaches_past_one_page_of_the_listing(store: ObjectStore) -> No
     assert _stored(store, job) == set()
 
 
+def test_a_job_whose_bytes_stay_keeps_no_other_waiting(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "_BATCH", 1)
+    locked, other = (complete(claim, _upload(store, claim)) for claim in (claim_new(), claim_new()))
+    for job in (locked, other):
+        request_deletion(job.pk, actor="user:x")
+    really = store.delete_prefix
+    # As a bucket does whose objects are under a legal hold.
+    monkeypatch.setattr(
+        store, "delete_prefix", lambda prefix: 0 if str(locked.pk) in prefix else really(prefix)
+    )
+    assert sweeping.delete_requested(store) == 1
+    assert (len(_stored(store, locked)), _stored(store, other)) == (1, set())
+    locked.refresh_from_db()
+    assert locked.deleted_at is None
+    monkeypatch.undo()
+    assert sweeping.delete_requested(store) == 1
+    assert _stored(store, locked) == set()
+
+
 def test_a_running_job_and_one_whose_files_are_needed_are_not_deleted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
