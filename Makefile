@@ -6,8 +6,9 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 DATASET ?= digits
-# Two processes, each with servers of its own; a file's tests stay together.
-IN_PARALLEL := -n 2 --dist loadfile
+# Each process has servers of its own; a file's tests stay together, and tests/conftest.py puts long files first.
+# Three on two cores, for tests of faults wait most of their time.
+IN_PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help up demo test lint format type imports migrations unit integration acceptance schema bench-train bench-quality bench-main faults recipe-pages bench-load bench-engine clean
 

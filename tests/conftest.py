@@ -10,11 +10,29 @@ from pytest_django import DjangoDbBlocker
 
 from tests.services import Services, running_services
 
-_UNIT_TESTS = Path(__file__).parent / "unit"
+_TESTS = Path(__file__).parent
+_UNIT_TESTS = _TESTS / "unit"
+_LONGEST = ("acceptance", "faults", "integration/standalone", "integration/runner", "unit/ml", "integration")
+"""Folders whose files take longest, in that order."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse a unit test that asks for a server: it belongs to `tests/integration`."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _refuse_unit_tests_with_servers(items)
+    if hasattr(config, "workerinput"):
+        # Several processes take one file after the other: a long one at the end would leave all but one idle.
+        items.sort(key=_length_rank)
+
+
+def _length_rank(item: pytest.Item) -> int:
+    folder = item.path.relative_to(_TESTS)
+    return next(
+        (rank for rank, name in enumerate(_LONGEST) if folder.is_relative_to(name)),
+        len(_LONGEST),
+    )
+
+
+def _refuse_unit_tests_with_servers(items: list[pytest.Item]) -> None:
+    """A unit test that asks for a server belongs to `tests/integration`."""
     for item in items:
         asks = {"services", "db", "transactional_db"} & set(getattr(item, "fixturenames", ()))
         if _UNIT_TESTS in item.path.parents and (asks or item.get_closest_marker("django_db")):

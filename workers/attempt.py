@@ -3,7 +3,7 @@
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal
 
@@ -14,15 +14,16 @@ from aigc_platform.common.exceptions import PlatformError
 from aigc_platform.jobs import finishing, leases
 from aigc_platform.jobs.claim import Claim
 from aigc_platform.jobs.exceptions import InvalidTransitionError, LeaseLostError
-from aigc_platform.jobs.finishing import StoredCheckpoint, StoredFile
+from aigc_platform.jobs.finishing import Completion, StoredCheckpoint, StoredFile
 from aigc_platform.jobs.recovery import recover, recover_from_out_of_memory
 from aigc_platform.jobs.states import StatusReason
 from aigc_platform.jobs.transitions import append_event
-from workers.effects import Effects
+from workers.effects import Effects, Shared, flush_together
 from workers.failures import JobErrorObject, from_platform_error, unexpected
 from workers.heart import Pulse
 from workers.publishing import Publisher
 from workers.runner.protocol import ArtifactReady, CheckpointReady, Event, Progress
+from workers.shared_writes import Completed, Running, complete, report_finalizing, report_running
 from workers.workspace import Workspace
 
 log = structlog.get_logger(__name__)
@@ -71,11 +72,7 @@ class AttemptRun:
         return str(self.claim.job.pk)
 
     def note_running(self, device: str, runner_pid: int) -> None:
-        self.effects.add(
-            lambda: leases.report_running(
-                self.claim.job, self.claim.fence, actor=self.claim.actor, device=device, runner_pid=runner_pid
-            )
-        )
+        self._add_shared(report_running, Running(self.claim, device, runner_pid))
 
     def note_progress(self, progress: Progress) -> None:
         content = progress.model_dump(exclude={"type", "job_id"})
@@ -135,12 +132,11 @@ class AttemptRun:
             return
         self._result = result
         self.is_ending = True
-        self.effects.add(
-            lambda: finishing.report_finalizing(self.claim.job, self.claim.fence, actor=self.claim.actor)
-        )
+        if not self._is_stored():
+            self._add_shared(report_finalizing, self.claim)
 
-    def advance(self, checkpoint_done: Callable[[CheckpointReady, bool], None]) -> None:
-        """Do what has become possible: commit uploads, write to the database, end.
+    def gather(self, checkpoint_done: Callable[[CheckpointReady, bool], None]) -> None:
+        """Turn uploads that are done into writes, and the last of them into the end.
 
         Args:
             checkpoint_done: tells the runner that a checkpoint is committed (or was given up).
@@ -148,6 +144,9 @@ class AttemptRun:
         self._commit_previews()
         self._commit_checkpoint(checkpoint_done)
         self._complete_when_stored()
+
+    def flush(self) -> None:
+        """Write to the database what is due; what it refuses ends the attempt."""
         try:
             self.effects.flush()
         except LeaseLostError:
@@ -274,7 +273,7 @@ class AttemptRun:
         self.effects.add(commit)
 
     def _complete_when_stored(self) -> None:
-        if self._result is None or self._is_completing or not all(upload.done() for upload in self._uploads):
+        if self._result is None or self._is_completing or not self._is_stored():
             return
         self._is_completing = True
         error = next((upload.exception() for upload in self._uploads if upload.exception()), None)
@@ -282,36 +281,50 @@ class AttemptRun:
             log.error("upload_failed", job=self.job_id, error=repr(error))
             self.run_again(StatusReason.STORAGE_ERROR, _storage_error(error))
             return
-        self._end_with(self._complete)
+        files = [upload.result() for upload in self._uploads]
+        done = Completion(self.claim.job, self.claim.fence, files=files, result=self._result)
+        part = Completed(self.claim, done)
+        self._end_with(lambda: self._complete(part), Shared(complete, part, self._note_end))
 
-    def _complete(self) -> None:
-        failpoints.reach("results.uploaded")
+    def _is_stored(self) -> bool:
+        return all(upload.done() for upload in self._uploads)
+
+    def _complete(self, part: Completed) -> None:
         try:
-            finishing.complete_job(
-                self.claim.job,
-                self.claim.fence,
-                actor=self.claim.actor,
-                files=[upload.result() for upload in self._uploads],
-                result=self._result or {},
-            )
+            complete([part])
         except InvalidTransitionError:
             # A cancel was written before our results: it wins, and nothing of them becomes visible.
             leases.confirm_canceled(self.claim.job, self.claim.fence, actor=self.claim.actor)
-        failpoints.reach("results.published")
 
-    def _end_with(self, write: Callable[[], object]) -> None:
+    def _end_with(self, write: Callable[[], object], shared: Shared | None = None) -> None:
         self.is_ending = True
         self._abandon_unless_completing()
 
         def end() -> None:
             write()
-            self.has_ended = True
+            self._note_end()
 
-        self.effects.add(end)
+        self.effects.add(end, shared=shared)
+
+    def _note_end(self) -> None:
+        self.has_ended = True
+
+    def _add_shared(self, write: Callable[[Sequence[Any]], object], part: object) -> None:
+        """Queue a write that needs nothing else to follow, to be made alone or with other attempts'."""
+        self.effects.add(lambda: _discard(write([part])), shared=Shared(write, part, lambda: None))
 
     def _abandon_unless_completing(self) -> None:
         if not self._is_completing:
             self._abandoned.set()
+
+
+def advance(runs: Sequence[AttemptRun], checkpoint_done: Callable[[CheckpointReady, bool], None]) -> None:
+    """Do what has become possible for these attempts of one worker, and write what they share together."""
+    for run in runs:
+        run.gather(checkpoint_done)
+    flush_together([run.effects for run in runs])
+    for run in runs:
+        run.flush()
 
 
 def _storage_error(error: BaseException) -> JobErrorObject:

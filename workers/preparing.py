@@ -25,7 +25,8 @@ def prepare(claim: Claim, workspace: Workspace, cache: InputCache) -> JobItem:
     """
     workspace.create()
     kind = get_kind(claim.job.kind)
-    smaller = kind.less_memory(claim.job.spec) if has_run_out_of_memory(claim.job) else None
+    is_first = claim.attempt.number == 1
+    smaller = None if is_first or not has_run_out_of_memory(claim.job) else kind.less_memory(claim.job.spec)
     if smaller is not None:
         # For this attempt's eyes only: the row keeps what its owner asked for.
         claim.job.spec = smaller

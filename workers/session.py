@@ -9,7 +9,7 @@ from django.conf import settings
 
 from aigc_platform.jobs.kinds import get_kind
 from aigc_platform.jobs.states import DesiredState, StatusReason
-from workers.attempt import AttemptRun, StopCause, SurplusFileError
+from workers.attempt import AttemptRun, StopCause, SurplusFileError, advance
 from workers.failures import error_object, from_runner_death, from_runner_failure, runner_stalled
 from workers.heart import Heart
 from workers.runner.protocol import (
@@ -32,6 +32,7 @@ from workers.workspace import UnsafePathError
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 0.1
+_MOST_AT_ONCE = 100
 _ORPHAN_GRACE_SECONDS = 5.0
 _LOG_TAIL_CHARACTERS = 4000
 _LOG_LAG_SECONDS = 0.2
@@ -98,15 +99,23 @@ class Session:
 
     def _converse(self) -> None:
         while self._unheard or self._open_runs():
-            message = self._runner.receive(_POLL_SECONDS)
-            if message is not None:
-                self._heard_at = time.monotonic()
-                self._dispatch(message)
+            self._hear()
             self._mind_silence()
-            for run in self._open_runs():
-                run.advance(self._checkpoint_done)
+            advance(self._open_runs(), self._checkpoint_done)
             self._mind_wishes()
             self._mind_orphans()
+
+    def _hear(self) -> None:
+        """Take what the runner has said by now, that its jobs' writes can be made together; wait a little for it."""
+        message = self._runner.receive(_POLL_SECONDS)
+        for _ in range(_MOST_AT_ONCE):
+            if message is None:
+                return
+            self._heard_at = time.monotonic()
+            self._dispatch(message)
+            message = self._runner.receive(0.0)
+        if message is not None:
+            self._dispatch(message)
 
     def _open_runs(self) -> list[AttemptRun]:
         return [run for run in self._runs.values() if not run.has_ended]
@@ -268,7 +277,7 @@ class Session:
             for run in runs:
                 if run.pulse.is_lost or self._heart.has_given_up:
                     run.lose()
-                run.advance(lambda _checkpoint, _committed: None)
+            advance(runs, lambda _checkpoint, _committed: None)
             time.sleep(_POLL_SECONDS / 5)
         for run in self._runs.values():
             run.close()

@@ -22,7 +22,7 @@ from aigc_platform.jobs.states import StatusReason
 from aigc_platform.settings.env import process_environment
 from aigc_platform.storage.object_store import get_object_store
 from ml.threads import thread_count
-from workers.attempt import AttemptRun
+from workers.attempt import AttemptRun, advance
 from workers.devices import Device
 from workers.failures import from_platform_error, runner_not_started, unexpected
 from workers.heart import DATABASE_ERRORS, Heart
@@ -201,7 +201,7 @@ def _see_through(runs: Sequence[AttemptRun]) -> None:
         for run in waiting:
             if run.pulse.is_lost:
                 run.lose()
-            run.advance(lambda _checkpoint, _committed: None)
+        advance(waiting, lambda _checkpoint, _committed: None)
         if any(not run.has_ended for run in waiting):
             time.sleep(0.1)
 

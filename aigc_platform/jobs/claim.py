@@ -18,7 +18,7 @@ from aigc_platform.jobs.kinds import get_kind
 from aigc_platform.jobs.leases import lease_end
 from aigc_platform.jobs.models import Attempt, Job, OwnerShare, Worker
 from aigc_platform.jobs.states import JobStatus
-from aigc_platform.jobs.transitions import transition
+from aigc_platform.jobs.transitions import move
 
 _TURNS = 16
 _LOOKS = 5
@@ -84,7 +84,7 @@ def claim_jobs(worker: Worker, *, device: str = "") -> list[Claim]:
             job = _lock_first(turns)
             if job is not None:
                 members = [job, *_lock_group(job)]
-                claims = [_take(member, worker, device) for member in members]
+                claims = _take(members, worker, device)
                 _note_served([member.owner_id for member in members])
                 return claims
         # Others hold all of these in claims of their own, which take milliseconds.
@@ -131,25 +131,30 @@ def _claimable() -> QuerySet[Job]:
     return due.select_for_update(of=("self",), skip_locked=True)
 
 
-def _take(job: Job, worker: Worker, device: str) -> Claim:
-    taken = transition(
-        job.pk,
+def _take(members: Sequence[Job], worker: Worker, device: str) -> list[Claim]:
+    taken = move(
+        members,
         JobStatus.STARTING,
         actor=f"worker:{worker.name}",
-        data={"attempt": job.attempt_count + 1, "worker": worker.name},
+        facts=lambda job: {"attempt": job.attempt_count, "worker": worker.name},
         raise_fence=True,
         lease_worker=worker,
         lease_expires_at=lease_end(),
         attempt_count=F("attempt_count") + 1,
     )
-    attempt = Attempt.objects.create(
-        job=taken, number=taken.attempt_count, fence=taken.fence, worker=worker, device=device
+    attempts = Attempt.objects.bulk_create(
+        Attempt(job=job, number=job.attempt_count, fence=job.fence, worker=worker, device=device)
+        for job in taken
     )
-    return Claim(job=taken, fence=taken.fence, attempt=attempt, worker=worker)
+    return [
+        Claim(job=job, fence=job.fence, attempt=attempt, worker=worker)
+        for job, attempt in zip(taken, attempts, strict=True)
+    ]
 
 
 def _note_served(owner_ids: Sequence[UUID]) -> None:
     shares = OwnerShare.objects.filter(owner_id__in=set(owner_ids))
-    # In one order everywhere: two groups with the same owners must not wait for each other crosswise.
-    locked = shares.order_by("owner_id").select_for_update().values_list("owner_id", flat=True)
-    OwnerShare.objects.filter(owner_id__in=list(locked)).update(served_at=Now())
+    if len(set(owner_ids)) > 1:
+        # In one order everywhere: two groups with the same owners must not wait for each other crosswise.
+        list(shares.order_by("owner_id").select_for_update().values_list("owner_id"))
+    shares.update(served_at=Now())

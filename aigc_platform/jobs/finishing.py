@@ -1,16 +1,20 @@
 """Making results visible: exactly one attempt's, in one fenced transaction."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Case, JSONField, Value, When
 
-from aigc_platform.jobs.exceptions import InvalidTransitionError, LeaseLostError
+from aigc_platform.jobs.exceptions import InvalidTransitionError
 from aigc_platform.jobs.kinds import get_kind
+from aigc_platform.jobs.leases import Hold, lock_held
 from aigc_platform.jobs.models import Artifact, AttemptOutcome, Checkpoint, Job
-from aigc_platform.jobs.states import LEASED, PUBLISHABLE, JobStatus
-from aigc_platform.jobs.transitions import append_event, end_attempt, transition
+from aigc_platform.jobs.states import PUBLISHABLE, JobStatus
+from aigc_platform.jobs.transitions import append_event, end_attempts, move
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,16 @@ class StoredFile:
 
 
 @dataclass(frozen=True)
+class Completion:
+    """What an attempt made: its uploaded files, and the runner's result."""
+
+    job: Job
+    fence: int
+    files: Sequence[StoredFile]
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class StoredCheckpoint:
     """An uploaded training state. `files`: {name: {"key", "sha256", "size"}}."""
 
@@ -39,43 +53,58 @@ class StoredCheckpoint:
     stall_ms: float
 
 
-def report_finalizing(job: Job, fence: int, *, actor: str) -> None:
+def report_finalizing(holds: Sequence[Hold], *, actor: str) -> None:
     """`starting`/`running` → `finalizing`; a pause or cancel under way keeps its own status.
 
     Raises:
-        LeaseLostError: the job is no longer this holder's.
+        LeaseLostError: one of them is no longer its holder's; nothing is written.
     """
     with transaction.atomic():
-        current = _lock_held(job, fence)
-        if current.status in {JobStatus.STARTING, JobStatus.RUNNING}:
-            transition(job.pk, JobStatus.FINALIZING, actor=actor, fence=fence)
+        working = [job for job in lock_held(holds) if job.status in {JobStatus.STARTING, JobStatus.RUNNING}]
+        if working:
+            move(working, JobStatus.FINALIZING, actor=actor)
 
 
-def complete_job(
-    job: Job, fence: int, *, actor: str, files: Sequence[StoredFile], result: Mapping[str, Any]
-) -> Job:
-    """Publish the attempt's files and end the job as `succeeded`, all or nothing (promise P2).
+def complete_jobs(completions: Sequence[Completion], *, actor: str) -> list[Job]:
+    """Publish the files of an attempt of each and end the jobs as `succeeded`, all or nothing (promise P2).
 
     Raises:
-        LeaseLostError: the fence is not the job's any more; nothing is published.
-        InvalidTransitionError: a cancel came first; nothing is published (promise P4).
+        LeaseLostError: the fence of one is not the job's any more; nothing is published.
+        InvalidTransitionError: a cancel of one came first; nothing is published (promise P4).
     """
     with transaction.atomic():
-        current = _lock_held(job, fence)
-        if current.status not in PUBLISHABLE:
-            raise InvalidTransitionError(f"The job is {current.status}, so its results are not published.")
-        artifacts = Artifact.objects.bulk_create([_artifact(current, fence, file) for file in files])
-        output = get_kind(current.kind).complete(current, artifacts, dict(result))
-        end_attempt(job.pk, fence, AttemptOutcome.SUCCEEDED)
-        return transition(
-            job.pk,
+        held = lock_held([(done.job, done.fence) for done in completions])
+        for job in held:
+            if job.status not in PUBLISHABLE:
+                raise InvalidTransitionError(f"The job is {job.status}, so its results are not published.")
+        artifacts = defaultdict(list)
+        for artifact in Artifact.objects.bulk_create(
+            _artifact(job, job.fence, file)
+            for job, done in zip(held, completions, strict=True)
+            for file in done.files
+        ):
+            artifacts[artifact.job_id].append(artifact)
+        outputs = {
+            job.pk: get_kind(job.kind).complete(job, artifacts[job.pk], dict(done.result))
+            for job, done in zip(held, completions, strict=True)
+        }
+        end_attempts(held, AttemptOutcome.SUCCEEDED)
+        return move(
+            held,
             JobStatus.SUCCEEDED,
             actor=actor,
-            fence=fence,
             raise_fence=True,
-            data={"artifacts": len(artifacts)},
-            output=output,
+            facts=lambda job: {"artifacts": len(artifacts[job.pk])},
+            output=_by_job(outputs),
         )
+
+
+def _by_job(outputs: Mapping[UUID, Mapping[str, Any]]) -> Case:
+    """Return the SQL expression for each job's own output."""
+    return Case(
+        *(When(pk=pk, then=Value(output, JSONField())) for pk, output in outputs.items()),
+        output_field=JSONField(),
+    )
 
 
 def publish_preview(job: Job, fence: int, file: StoredFile, *, actor: str) -> None:
@@ -85,7 +114,7 @@ def publish_preview(job: Job, fence: int, file: StoredFile, *, actor: str) -> No
         LeaseLostError: the job is no longer this holder's.
     """
     with transaction.atomic():
-        _lock_held(job, fence)
+        lock_held([(job, fence)])
         if Artifact.objects.filter(job=job, role=file.role, index=file.index).exists():
             return
         facts = {"role": file.role, "index": file.index, "sha256": file.sha256}
@@ -102,7 +131,7 @@ def commit_checkpoint(job: Job, fence: int, checkpoint: StoredCheckpoint, *, act
         LeaseLostError: the job is no longer this holder's; the objects are garbage.
     """
     with transaction.atomic():
-        _lock_held(job, fence)
+        lock_held([(job, fence)])
         committed = Checkpoint.objects.filter(job=job, fence=fence, step=checkpoint.step).first()
         if committed is not None:
             return committed
@@ -118,15 +147,6 @@ def commit_checkpoint(job: Job, fence: int, checkpoint: StoredCheckpoint, *, act
             is_best=checkpoint.is_best,
             stall_ms=checkpoint.stall_ms,
         )
-
-
-def _lock_held(job: Job, fence: int) -> Job:
-    """Return the job's row, locked. Raises `LeaseLostError` unless it is leased under this fence."""
-    held = Job.objects.select_for_update(of=("self",)).filter(pk=job.pk, fence=fence, status__in=LEASED)
-    current = held.first()
-    if current is None:
-        raise LeaseLostError
-    return current
 
 
 def _artifact(job: Job, fence: int, file: StoredFile, *, is_preview: bool = False) -> Artifact:

@@ -4,7 +4,7 @@ Every function is guarded by the fence: once the reaper or a new claim has raise
 `LeaseLostError` and change nothing.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,10 @@ from aigc_platform.jobs.exceptions import LeaseLostError
 from aigc_platform.jobs.models import Attempt, AttemptOutcome, Job
 from aigc_platform.jobs.outbox import write_ring
 from aigc_platform.jobs.states import LEASED, DesiredState, JobStatus, StatusReason
-from aigc_platform.jobs.transitions import append_event, end_attempt, transition
+from aigc_platform.jobs.transitions import append_event, end_attempt, move, note_runner, transition
+
+Hold = tuple[Job, int]
+"""A job and the fence under which its worker holds it."""
 
 
 def lease_end() -> CombinedExpression:
@@ -42,20 +45,34 @@ def renew_lease(job: Job, fence: int) -> DesiredState:
         return DesiredState(held.values_list("desired", flat=True).get())
 
 
-def report_running(job: Job, fence: int, *, actor: str, device: str, runner_pid: int) -> None:
-    """Note that the runner works: `starting` → `running`. Does nothing if a cancel or pause came first."""
-    Attempt.objects.filter(job_id=job.pk, fence=fence).update(device=device, runner_pid=runner_pid)
+def lock_held(holds: Sequence[Hold]) -> list[Job]:
+    """Return the rows of jobs that are leased under these fences, locked in one order, listed in the given one.
+
+    Raises:
+        LeaseLostError: one of them is no longer its holder's.
+    """
+    fences = {job.pk: fence for job, fence in holds}
+    leased = (
+        Job.objects.filter(pk__in=fences, status__in=LEASED).order_by("pk").select_for_update(of=("self",))
+    )
+    held = {job.pk: job for job in leased if job.fence == fences[job.pk]}
+    if len(held) != len(fences):
+        raise LeaseLostError
+    return [held[pk] for pk in fences]
+
+
+def report_running(holds: Sequence[Hold], *, actor: str, device: str, runner_pid: int) -> None:
+    """Note that one runner works on these: `starting` → `running`, but where a cancel or pause came first.
+
+    Raises:
+        LeaseLostError: one of them is no longer its holder's; nothing is written.
+    """
     with transaction.atomic():
-        status = (
-            Job.objects.select_for_update(of=("self",))
-            .filter(pk=job.pk, fence=fence)
-            .values_list("status", flat=True)
-            .first()
-        )
-        if status is None:
-            raise LeaseLostError
-        if status == JobStatus.STARTING:
-            transition(job.pk, JobStatus.RUNNING, actor=actor, fence=fence, data={"device": device})
+        held = lock_held(holds)
+        note_runner(held, device=device, runner_pid=runner_pid)
+        starting = [job for job in held if job.status == JobStatus.STARTING]
+        if starting:
+            move(starting, JobStatus.RUNNING, actor=actor, facts=lambda _: {"device": device})
 
 
 def report_progress(

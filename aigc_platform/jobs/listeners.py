@@ -4,21 +4,24 @@ For apps above this one, which this one must not know. A listener that raises un
 writes rows: no network, no locks that others hold for long.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aigc_platform.jobs.models import Job, JobEvent
 
-StatusListener = Callable[[Job, JobEvent], None]
-"""Gets the job as it is after the change, and the event's row. Called inside the transaction."""
+Change = tuple[Job, JobEvent]
+"""A job as it is after the change, and the event's row."""
+
+StatusListener = Callable[[Sequence[Change]], None]
+"""Gets what changed in one step: one job, or several that came to the same status. Called inside the transaction."""
 
 _listeners: list[StatusListener] = []
 
 
 def on_status_change(listener: StatusListener) -> None:
-    """Call `listener` at every change of status and for every new job. Once for each app, in its `ready()`."""
+    """Call `listener` at every change of status and for new jobs. Once for each app, in its `ready()`."""
     _listeners.append(listener)
 
 
-def tell_listeners(job: Job, event: JobEvent) -> None:
+def tell_listeners(changes: Sequence[Change]) -> None:
     for listener in _listeners:
-        listener(job, event)
+        listener(changes)

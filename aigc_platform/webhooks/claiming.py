@@ -145,6 +145,6 @@ def _disable(endpoint: WebhookEndpoint, reason: DisabledReason) -> None:
         return
     log.warning("webhook_endpoint_disabled", endpoint=str(endpoint.pk), reason=reason.value)
     endpoint.disabled_reason = reason
-    others = listening(endpoint.owner_id, EventType.ENDPOINT_DISABLED).values_list("pk", flat=True)
+    others = listening({endpoint.owner_id}, EventType.ENDPOINT_DISABLED).values_list("pk", flat=True)
     payload = disabled_payload(endpoint, timezone.now())
     record(list(others), EventType.ENDPOINT_DISABLED, fresh_event_id(), payload)

@@ -36,6 +36,6 @@ def untold_ends(job: Job) -> Iterator[Found]:
             "endpoint", "payload__type"
         )
     )
-    for endpoint in listening(job.owner_id, kind).filter(listening_since__lt=end.at - _DOUBT):
+    for endpoint in listening({job.owner_id}, kind).filter(listening_since__lt=end.at - _DOUBT):
         if recorded.get(endpoint.pk) != kind:
             yield "I7", job, f"its end is not recorded for the webhook endpoint {endpoint.pk}"

@@ -4,13 +4,14 @@ So an event that exists has its deliveries, and one that was rolled back has non
 crash, and no order of commits to guess (docs/adr/0004).
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
 
-from aigc_platform.jobs.models import Job, JobEvent
+from aigc_platform.jobs.listeners import Change
 from aigc_platform.jobs.outbox import notify
 from aigc_platform.webhooks.event_types import EventType, event_type_of
 from aigc_platform.webhooks.models import WebhookDelivery, WebhookEndpoint
@@ -21,12 +22,23 @@ WEBHOOK_CHANNEL = "aigc_webhook"
 """PostgreSQL NOTIFY channel that wakes a sender; losing a notification only costs its poll interval."""
 
 
-def record_status(job: Job, event: JobEvent) -> None:
-    """Write what is owed for a job's change of status (see `jobs.listeners`). One query if nobody listens."""
-    kind = event_type_of(job.status)
-    endpoints = list(listening(job.owner_id, kind).values_list("pk", flat=True))
-    if endpoints:
-        record(endpoints, kind, job_event_id(job.pk, event.seq), job_payload(job, event), job_id=job.pk)
+def record_status(changes: Sequence[Change]) -> None:
+    """Write what is owed for jobs' changes of status (see `jobs.listeners`). One query if nobody listens."""
+    kind = event_type_of(changes[0][0].status)
+    endpoints = defaultdict(list)
+    for owner_id, endpoint in listening({job.owner_id for job, _ in changes}, kind).values_list(
+        "owner_id", "pk"
+    ):
+        endpoints[owner_id].append(endpoint)
+    for job, event in changes:
+        if job.owner_id in endpoints:
+            record(
+                endpoints[job.owner_id],
+                kind,
+                job_event_id(job.pk, event.seq),
+                job_payload(job, event),
+                job_id=job.pk,
+            )
 
 
 def record(

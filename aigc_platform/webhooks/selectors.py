@@ -1,5 +1,6 @@
 """Reads."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
@@ -15,9 +16,10 @@ def kept_endpoints() -> QuerySet[WebhookEndpoint]:
     return WebhookEndpoint.objects.filter(deleted_at__isnull=True)
 
 
-def listening(owner_id: UUID, event_type: EventType) -> QuerySet[WebhookEndpoint]:
-    """Return the owner's endpoints that get events of this type."""
-    return kept_endpoints().filter(owner=owner_id, enabled=True, event_types__contains=[event_type.value])
+def listening(owner_ids: Collection[UUID], event_type: EventType) -> QuerySet[WebhookEndpoint]:
+    """Return the owners' endpoints that get events of this type."""
+    mine = kept_endpoints().filter(owner__in=owner_ids, enabled=True)
+    return mine.filter(event_types__contains=[event_type.value])
 
 
 def endpoints_to_serve() -> QuerySet[WebhookEndpoint]:

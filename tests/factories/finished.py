@@ -13,7 +13,7 @@ from aigc_platform.datasets.models import Dataset
 from aigc_platform.datasets.services import NewDataset, create_builtin_dataset
 from aigc_platform.jobs import leases
 from aigc_platform.jobs.claim import Claim, claim_jobs
-from aigc_platform.jobs.finishing import StoredFile, complete_job
+from aigc_platform.jobs.finishing import Completion, StoredFile, complete_jobs
 from aigc_platform.jobs.fleet import register_worker
 from aigc_platform.jobs.models import Job
 from aigc_platform.jobs.services import Submission
@@ -59,7 +59,7 @@ def claim(job: Job) -> Claim:
 
 def start(job: Job) -> Claim:
     taken = claim(job)
-    leases.report_running(taken.job, taken.fence, actor=taken.actor, device="cpu", runner_pid=1)
+    leases.report_running([(taken.job, taken.fence)], actor=taken.actor, device="cpu", runner_pid=1)
     return taken
 
 
@@ -67,7 +67,7 @@ def succeed(job: Job, files: Sequence[File], result: Mapping[str, Any]) -> Job:
     """Run the job to success: upload the files and publish them as its worker would."""
     taken = start(job)
     stored = [_store(taken, file) for file in files]
-    complete_job(taken.job, taken.fence, actor=taken.actor, files=stored, result=result)
+    complete_jobs([Completion(taken.job, taken.fence, stored, result)], actor=taken.actor)
     job.refresh_from_db()
     return job
 

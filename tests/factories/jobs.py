@@ -11,9 +11,9 @@ from django.db.models.functions import Now
 from pydantic import BaseModel
 
 from aigc_platform.accounts.models import User
-from aigc_platform.jobs import leases, services
+from aigc_platform.jobs import finishing, leases, services
 from aigc_platform.jobs.claim import Claim, claim_jobs
-from aigc_platform.jobs.finishing import StoredCheckpoint, StoredFile, complete_job, report_finalizing
+from aigc_platform.jobs.finishing import Completion, StoredCheckpoint, StoredFile
 from aigc_platform.jobs.fleet import register_worker
 from aigc_platform.jobs.kinds import JobKind, JsonObject, RunnerJob, register
 from aigc_platform.jobs.models import Artifact, Job, Worker
@@ -107,11 +107,17 @@ def claim_new(kind: str = TOY.name, **fields: Any) -> Claim:
 
 
 def report_running(claim: Claim) -> None:
-    leases.report_running(claim.job, claim.fence, actor=claim.actor, device="cpu", runner_pid=4242)
+    leases.report_running([(claim.job, claim.fence)], actor=claim.actor, device="cpu", runner_pid=4242)
+
+
+def report_finalizing(claim: Claim) -> None:
+    finishing.report_finalizing([(claim.job, claim.fence)], actor=claim.actor)
 
 
 def complete(claim: Claim, *files: StoredFile, result: JsonObject | None = None) -> Job:
-    return complete_job(claim.job, claim.fence, actor=claim.actor, files=files, result=result or {})
+    done = Completion(claim.job, claim.fence, files=files, result=result or {})
+    [job] = finishing.complete_jobs([done], actor=claim.actor)
+    return job
 
 
 def stored_file(claim: Claim, index: int = 0, *, role: str = "image") -> StoredFile:
@@ -164,7 +170,7 @@ def _running(kind: str) -> Claim:
 
 def _finalizing(kind: str) -> Job:
     claim = _running(kind)
-    report_finalizing(claim.job, claim.fence, actor=claim.actor)
+    report_finalizing(claim)
     return claim.job
 
 

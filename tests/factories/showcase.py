@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -19,7 +19,7 @@ from aigc_platform.datasets.models import Dataset
 from aigc_platform.datasets.services import NewDataset, complete_upload, create_upload_dataset
 from aigc_platform.jobs import finishing, fleet, leases, services
 from aigc_platform.jobs.claim import Claim, claim_jobs
-from aigc_platform.jobs.finishing import StoredCheckpoint, StoredFile
+from aigc_platform.jobs.finishing import Completion, StoredCheckpoint, StoredFile
 from aigc_platform.jobs.models import Job, Worker, WorkerState
 from aigc_platform.jobs.states import StatusReason
 from aigc_platform.registry.models import ModelVersion
@@ -106,7 +106,7 @@ def start(worker: Worker, job: Job) -> Claim:
     """Claim the one queued job that is due, and let its runner be at work."""
     [claim] = claim_jobs(worker, device="NVIDIA L4")
     assert claim.job.pk == job.pk
-    leases.report_running(job, claim.fence, actor=claim.actor, device="NVIDIA L4", runner_pid=4343)
+    leases.report_running([(job, claim.fence)], actor=claim.actor, device="NVIDIA L4", runner_pid=4343)
     return claim
 
 
@@ -156,7 +156,7 @@ def finish_import(claim: Claim) -> Job:
         "classes": CLASSES,
         "class_counts": [178, 182, 177, 183, 181, 182, 181, 179, 174, 180],
     }
-    return finishing.complete_job(claim.job, claim.fence, actor=claim.actor, files=files, result=result)
+    return _completed(claim, files, result)
 
 
 def finish_training(claim: Claim) -> Job:
@@ -190,13 +190,19 @@ def finish_training(claim: Claim) -> Job:
         "image": {"width": 8, "height": 8, "channels": 1},
         "card": card,
     }
-    return finishing.complete_job(claim.job, claim.fence, actor=claim.actor, files=files, result=result)
+    return _completed(claim, files, result)
 
 
 def finish_generation(claim: Claim) -> Job:
     files = [_put(claim, "image", index, digit_sheet(1, 1, first=index), "png") for index in range(24)]
     result = {"count": 24}
-    return finishing.complete_job(claim.job, claim.fence, actor=claim.actor, files=files, result=result)
+    return _completed(claim, files, result)
+
+
+def _completed(claim: Claim, files: Sequence[StoredFile], result: Mapping[str, Any]) -> Job:
+    done = Completion(claim.job, claim.fence, files=files, result=result)
+    [job] = finishing.complete_jobs([done], actor=claim.actor)
+    return job
 
 
 def rejected_dataset(owner: User, worker: Worker) -> Dataset:

@@ -15,7 +15,7 @@ from aigc_platform.accounts.models import User
 from aigc_platform.jobs import leases, reaper, services
 from aigc_platform.jobs.claim import Claim, claim_jobs
 from aigc_platform.jobs.exceptions import InvalidTransitionError, LeaseLostError, NotResumableError
-from aigc_platform.jobs.finishing import commit_checkpoint, publish_preview, report_finalizing
+from aigc_platform.jobs.finishing import commit_checkpoint, publish_preview
 from aigc_platform.jobs.models import Artifact, Attempt, Checkpoint, Job, JobEvent, Worker
 from aigc_platform.jobs.recovery import recover
 from aigc_platform.jobs.states import LEASED, TERMINAL, TRANSITIONS, JobStatus, StatusReason
@@ -23,6 +23,7 @@ from tests.factories.accounts import make_user
 from tests.factories.jobs import (
     complete,
     make_worker,
+    report_finalizing,
     report_running,
     stored_checkpoint,
     stored_file,
@@ -91,7 +92,7 @@ _HOLDER: dict[str, Callable[[_World, Claim], object]] = {
     "progress": lambda _, claim: leases.report_progress(
         claim.job, claim.fence, {"current": 1}, actor=claim.actor, as_event=True
     ),
-    "finalize": lambda _, claim: report_finalizing(claim.job, claim.fence, actor=claim.actor),
+    "finalize": lambda _, claim: report_finalizing(claim),
     "checkpoint": _World.checkpoint,
     "preview": lambda _, claim: publish_preview(
         claim.job, claim.fence, stored_file(claim, claim.fence, role="grid"), actor=claim.actor

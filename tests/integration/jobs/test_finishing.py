@@ -5,7 +5,7 @@ from django.db import IntegrityError
 
 from aigc_platform.jobs.claim import Claim
 from aigc_platform.jobs.exceptions import InvalidTransitionError, LeaseLostError
-from aigc_platform.jobs.finishing import commit_checkpoint, publish_preview, report_finalizing
+from aigc_platform.jobs.finishing import commit_checkpoint, publish_preview
 from aigc_platform.jobs.leases import requeue
 from aigc_platform.jobs.models import Artifact, Attempt, Checkpoint, Job, JobEvent
 from aigc_platform.jobs.selectors import artifacts_of, good_checkpoints
@@ -15,6 +15,7 @@ from tests.factories.jobs import (
     claim_new,
     claim_one,
     complete,
+    report_finalizing,
     report_running,
     stored_checkpoint,
     stored_file,
@@ -32,7 +33,7 @@ def _take_over(claim: Claim) -> Claim:
 def test_success_shows_the_files_the_output_and_the_end_in_one_step() -> None:
     claim = claim_new()
     report_running(claim)
-    report_finalizing(claim.job, claim.fence, actor=claim.actor)
+    report_finalizing(claim)
     job = complete(claim, stored_file(claim, 1), stored_file(claim, 0))
 
     assert (job.status, job.fence, job.lease_worker_id) == (JobStatus.SUCCEEDED, 2, None)

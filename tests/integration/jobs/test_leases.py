@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from aigc_platform.jobs import leases
 from aigc_platform.jobs.claim import Claim
 from aigc_platform.jobs.exceptions import LeaseLostError
-from aigc_platform.jobs.finishing import commit_checkpoint, publish_preview, report_finalizing
+from aigc_platform.jobs.finishing import commit_checkpoint, publish_preview
 from aigc_platform.jobs.models import Artifact, Attempt, Checkpoint, Job, JobEvent, Outbox
 from aigc_platform.jobs.recovery import recover, recovery_delay_seconds
 from aigc_platform.jobs.services import request_cancel, request_pause
@@ -21,6 +21,7 @@ from tests.factories.jobs import (
     complete,
     let_backoff_pass,
     let_lease_expire,
+    report_finalizing,
     report_running,
     stored_checkpoint,
     stored_file,
@@ -63,7 +64,7 @@ _WRITES: dict[str, Callable[[Claim], object]] = {
     "running": report_running,
     "progress": _progress,
     "progress event": lambda claim: _progress(claim, as_event=True),
-    "finalizing": lambda claim: report_finalizing(claim.job, claim.fence, actor=claim.actor),
+    "finalizing": report_finalizing,
     "preview": lambda claim: publish_preview(
         claim.job, claim.fence, stored_file(claim, role="grid"), actor=claim.actor
     ),

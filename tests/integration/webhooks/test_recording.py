@@ -6,14 +6,21 @@ from django.db import transaction
 
 from aigc_platform.accounts.models import User
 from aigc_platform.jobs import leases
-from aigc_platform.jobs.finishing import report_finalizing
 from aigc_platform.jobs.models import Job, JobEvent
 from aigc_platform.jobs.services import request_cancel, request_pause, resume_job
 from aigc_platform.jobs.states import JobStatus, StatusReason
 from aigc_platform.jobs.transitions import transition
 from aigc_platform.webhooks.models import WebhookDelivery
 from aigc_platform.webhooks.payloads import body_of
-from tests.factories.jobs import claim_new, claim_one, complete, make_worker, report_running, submit
+from tests.factories.jobs import (
+    claim_new,
+    claim_one,
+    complete,
+    make_worker,
+    report_finalizing,
+    report_running,
+    submit,
+)
 from tests.factories.webhooks import EVERYTHING, make_endpoint
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +40,7 @@ def test_the_whole_life_of_a_job_is_told_in_its_own_words(user: User) -> None:
     claim = claim_one(make_worker(job.queue))
     report_running(claim)
     leases.report_progress(claim.job, claim.fence, {"current": 1}, actor=claim.actor, as_event=True)
-    report_finalizing(claim.job, claim.fence, actor=claim.actor)
+    report_finalizing(claim)
     complete(claim)
 
     assert told(job) == [

@@ -42,8 +42,7 @@ def profile(*, distinct: int = 60_000, px: int = 28) -> DataProfile:
         ({"max_seconds": 10.0}, {}, "mlp-gan", "too short"),
         ({"max_seconds": 60.0}, {}, "dcgan", "measured and tuned"),
         ({}, {"distinct": 999}, "few-shot", "999 different images"),
-        ({"kimg": 3000.0}, {}, "rpgan", "50 times"),
-        ({"kimg": 3000.0}, {"distinct": 900_000}, "dcgan", "measured and tuned"),
+        ({"kimg": 3000.0}, {}, "dcgan", "begin at half and fall"),
         ({}, {"px": 30}, "mlp-gan", "not a multiple of 4"),
     ],
 )
@@ -56,26 +55,41 @@ def test_choice_follows_data_and_budget(
     assert type(choice.config) is get_recipe(recipe).config_type
 
 
+def chosen_dcgan(distinct: int, **settings: Any) -> GanConfig:
+    chosen = choose_recipe(parse_config("auto", settings), profile(distinct=distinct)).config
+    assert isinstance(chosen, GanConfig)
+    return chosen
+
+
 def test_budgets_are_the_users_and_tuning_is_the_recipes() -> None:
-    config = parse_config("auto", {"kimg": 700.0, "seed": 9, "batch_size": 16})
-    chosen = choose_recipe(config, profile(distinct=20_000)).config
-    own = parse_config("rpgan", {})
-    assert (chosen.kimg, chosen.seed, chosen.batch_size) == (700.0, 9, 16)
+    config = parse_config("auto", {"kimg": 70.0, "seed": 9, "batch_size": 16})
+    chosen = choose_recipe(config, profile(distinct=900)).config
+    own = parse_config("few-shot", {})
+    assert (chosen.kimg, chosen.seed, chosen.batch_size) == (70.0, 9, 16)
     assert chosen.total_images == config.total_images
-    assert (chosen.adam_beta1, chosen.learning_rate_final) == (own.adam_beta1, own.learning_rate_final)
+    assert (chosen.adam_beta1, chosen.ema_halflife_kimg) == (own.adam_beta1, own.ema_halflife_kimg)
     few = choose_recipe(parse_config("auto", {"adam_beta1": 0.3}), profile(distinct=500)).config
     assert (few.kimg, few.adam_beta1) == (30.0, 0.3)
 
 
-def test_many_images_seen_a_few_times_are_not_augmented() -> None:
-    def augmented(kimg: float, distinct: int) -> float:
-        chosen = choose_recipe(parse_config("auto", {"kimg": kimg}), profile(distinct=distinct)).config
-        assert isinstance(chosen, GanConfig)
-        return chosen.augment_probability
+def test_long_runs_begin_at_half_the_rates_and_let_them_fall() -> None:
+    own = parse_config("dcgan", {}).model_dump()
+    short, long = (chosen_dcgan(60_000, kimg=kimg).model_dump() for kimg in (99.0, 100.0))
+    for player in ("generator", "discriminator"):
+        name = f"learning_rate_{player}"
+        assert short[name] == own[name] == 2 * long[name]
+    assert (short["learning_rate_final"], long["learning_rate_final"]) == (1.0, 0.02)
 
-    assert augmented(kimg=120.0, distinct=60_000) == 0.0
+
+def test_what_the_user_sets_stands_whatever_the_budget() -> None:
+    chosen = chosen_dcgan(60_000, kimg=300.0, learning_rate_generator=1e-4, learning_rate_final=0.5)
+    assert (chosen.learning_rate_generator, chosen.learning_rate_final) == (1e-4, 0.5)
+
+
+def test_many_images_are_not_augmented() -> None:
     own = parse_config("dcgan", {}).model_dump()["augment_probability"]
-    assert augmented(kimg=120.0, distinct=2_000) == augmented(kimg=500.0, distinct=20_000) == own > 0
+    assert chosen_dcgan(20_000).augment_probability == 0.0
+    assert chosen_dcgan(19_999).augment_probability == own > 0
 
 
 def test_the_choice_is_an_event(striped_dataset: PackedDataset, tmp_path: Path) -> None:
