@@ -107,13 +107,17 @@ def test_an_unknown_builtin_set_is_the_users_error(tmp_path: Path) -> None:
     assert (failed.reason, failed.code) == ("invalid_input", "dataset.unknown_builtin")
 
 
+LARGE = 1_500
+"""Images of 128 px in colour that take 74 MB together."""
+
+
 def many_images(count: int) -> dict[str, bytes]:
     content = png(100, px=8)
     return {f"{'ab'[i % 2]}/{i}.png": content for i in range(count)}
 
 
 def test_data_beyond_the_memory_limit_fails_with_a_sentence(tmp_path: Path) -> None:
-    job = upload(tmp_path, many_images(6_000), image_px=64)
+    job = upload(tmp_path, many_images(LARGE), image_px=128)
     arguments = ("--threads", "1", "--memory-limit-bytes", str(64 << 20))
     with Runner("dataset_import", tmp_path, arguments=arguments) as runner:
         runner.start(job)
@@ -124,11 +128,11 @@ def test_data_beyond_the_memory_limit_fails_with_a_sentence(tmp_path: Path) -> N
 
 def test_the_same_data_fits_below_a_higher_limit(tmp_path: Path) -> None:
     """The counterpart: it was the limit, not the data."""
-    job = upload(tmp_path, many_images(6_000), image_px=64)
+    job = upload(tmp_path, many_images(LARGE), image_px=128)
     arguments = ("--threads", "1", "--memory-limit-bytes", str(1 << 30))
     with Runner("dataset_import", tmp_path, arguments=arguments) as runner:
         runner.start(job)
-        assert runner.wait_for(Finished).result["sample_count"] == 6_000
+        assert runner.wait_for(Finished).result["sample_count"] == LARGE
 
 
 def test_a_stop_ends_an_import_in_the_middle(tmp_path: Path) -> None:
