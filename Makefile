@@ -24,7 +24,7 @@ demo: $(READY) ## train, generate and download once, start to end; DATASET=digit
 test: $(READY) ## everything that must hold before a commit
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
-	$(PYTHON) -m mypy
+	$(PYTHON) -m mypy --num-workers 2
 	$(VENV)/bin/lint-imports
 	$(MAKE) --no-print-directory migrations
 	$(PYTHON) -m pytest $(IN_PARALLEL)
