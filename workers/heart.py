@@ -20,12 +20,14 @@ from aigc_platform.jobs.engine import wait_for_notification
 from aigc_platform.jobs.exceptions import LeaseLostError
 from aigc_platform.jobs.fleet import beat, retire_worker
 from aigc_platform.jobs.leases import renew_lease
-from aigc_platform.jobs.models import Worker, WorkerState
+from aigc_platform.jobs.models import Job, Worker, WorkerState
 from aigc_platform.jobs.services import NUDGE_CHANNEL
 from aigc_platform.jobs.states import DesiredState
 
 log = structlog.get_logger(__name__)
 
+_LOOK_SECONDS = 5.0
+"""A nudge can be lost; between two beats the held jobs' wishes are read this often, so that a cancel comes in time."""
 GIVE_UP_SECONDS = 15 * 60
 """Without the database for this long, a runner is ended: someone else has its job by then."""
 
@@ -127,16 +129,28 @@ class Heart:
             pulse.is_lost = True
 
     def _rest(self) -> None:
-        """Wait for the next beat, or less: a nudge about a held job ends the rest at once."""
+        """Wait for the next beat, or less: a nudge about a held job ends the rest, and so does a wish without one."""
         until = time.monotonic() + settings.HEARTBEAT_SECONDS
+        look_at = time.monotonic() + _LOOK_SECONDS
         while not self._stopping.is_set() and (left := until - time.monotonic()) > 0:
             payload = wait_for_notification(NUDGE_CHANNEL, min(left, 1.0))
             if payload is not None and self._holds(payload):
                 return
+            if time.monotonic() >= look_at:
+                if self._missed_a_wish():
+                    return
+                look_at += _LOOK_SECONDS
 
     def _holds(self, job_id: str) -> bool:
         with self._lock:
             return any(str(held) == job_id for held in self._pulses)
+
+    def _missed_a_wish(self) -> bool:
+        """Tell whether an owner wants something that no nudge has told: one query, none if nothing is held."""
+        with self._lock:
+            known = {job_id: pulse.desired for job_id, pulse in self._pulses.items()}
+        rows = Job.objects.filter(pk__in=known).values_list("pk", "desired")
+        return any(desired != known[job_id] for job_id, desired in rows)
 
     def _retire(self) -> None:
         try:

@@ -31,9 +31,10 @@ def _is_leftover(process: psutil.Process, scratch_root: Path) -> bool:
     arguments = process.cmdline()
     if _RUNNER_MODULE not in arguments or "--parent-pid" not in arguments:
         return False
-    supervisor = int(arguments[arguments.index("--parent-pid") + 1])
+    # Compared as text: what merely speaks of a runner in its arguments may have any word there.
+    supervisor = arguments[arguments.index("--parent-pid") + 1]
     home = Path(process.environ().get("HOME", "/"))
-    return process.ppid() != supervisor and home.is_relative_to(scratch_root)
+    return str(process.ppid()) != supervisor and home.is_relative_to(scratch_root)
 
 
 def _kill_group(process: psutil.Process) -> None:

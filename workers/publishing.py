@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -16,6 +16,7 @@ from aigc_platform.jobs.claim import Claim
 from aigc_platform.jobs.finishing import StoredCheckpoint, StoredFile
 from aigc_platform.storage import keys
 from aigc_platform.storage.interface import ObjectStore
+from workers.bell import Bell
 from workers.runner.protocol import ArtifactReady, CheckpointReady
 from workers.workspace import Workspace
 
@@ -36,15 +37,23 @@ _SUFFIXES = {
 }
 
 
+_Stored = TypeVar("_Stored")
+
+
 class UploadAbandonedError(Exception):
     """The attempt was given up while its files were still on their way."""
 
 
 class Publisher:
-    """Uploads for all attempts of this worker. Waits and tries again while the store is away."""
+    """Uploads for all attempts of this worker. Waits and tries again while the store is away.
 
-    def __init__(self, store: ObjectStore) -> None:
+    Args:
+        bell: rung at the end of each upload.
+    """
+
+    def __init__(self, store: ObjectStore, bell: Bell) -> None:
         self._store = store
+        self._bell = bell
         self._pool = ThreadPoolExecutor(_UPLOAD_THREADS, thread_name_prefix="upload")
 
     def upload_artifact(
@@ -56,7 +65,7 @@ class Publisher:
             UnsafePathError: the runner named something that is not a file of its own.
         """
         path = workspace.file(artifact.path)
-        return self._pool.submit(self._put_artifact, claim, path, artifact, abandoned)
+        return self._announced(self._pool.submit(self._put_artifact, claim, path, artifact, abandoned))
 
     def upload_checkpoint(
         self, claim: Claim, workspace: Workspace, checkpoint: CheckpointReady, abandoned: threading.Event
@@ -64,7 +73,7 @@ class Publisher:
         """Start uploading one training state. Raises as `upload_artifact`."""
         folder = workspace.folder(checkpoint.folder)
         files = [workspace.file(f"{checkpoint.folder}/{path.name}") for path in sorted(folder.iterdir())]
-        return self._pool.submit(self._put_checkpoint, claim, files, checkpoint, abandoned)
+        return self._announced(self._pool.submit(self._put_checkpoint, claim, files, checkpoint, abandoned))
 
     def store_log(self, claim: Claim, name: str, text: str) -> StoredFile:
         """Store a text of this attempt now, in the caller's thread.
@@ -89,6 +98,10 @@ class Publisher:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _announced(self, upload: "Future[_Stored]") -> "Future[_Stored]":
+        upload.add_done_callback(lambda _: self._bell.ring())
+        return upload
 
     def _put_artifact(
         self, claim: Claim, path: Path, artifact: ArtifactReady, abandoned: threading.Event

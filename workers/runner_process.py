@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from workers.bell import Bell
 from workers.runner.protocol import (
     MAX_LINE_BYTES,
     ArtifactReady,
@@ -109,14 +110,14 @@ class RunnerProcess:
         self._unsent += encode(message)
         self._flush()
 
-    def receive(self, timeout_seconds: float) -> FromRunnerMessage | None:
-        """Return the next message, or None if none comes in time.
+    def receive(self, timeout_seconds: float, *, wake: Bell | None = None) -> FromRunnerMessage | None:
+        """Return the next message, or None if none comes in time or before `wake` is rung.
 
         Raises:
             RunnerDiedError: the runner has ended and everything it said was received.
             RunnerProtocolError: it sent a line that is no message, or one without end.
         """
-        line = self._next_line(time.monotonic() + timeout_seconds)
+        line = self._next_line(time.monotonic() + timeout_seconds, wake)
         if line is None:
             return None
         self._has_spoken = True
@@ -176,7 +177,7 @@ class RunnerProcess:
                 with contextlib.suppress(OSError):
                     stream.close()
 
-    def _next_line(self, deadline: float) -> bytes | None:
+    def _next_line(self, deadline: float, wake: Bell | None) -> bytes | None:
         assert self._process.stdout is not None  # noqa: S101 — Popen was given PIPE
         descriptor = self._process.stdout.fileno()
         while True:
@@ -189,10 +190,14 @@ class RunnerProcess:
                 raise RunnerProtocolError(f"The runner sent a line of over {MAX_LINE_BYTES:,} bytes.")
             writable = [self._process.stdin.fileno()] if self._unsent and self._process.stdin else []
             timeout = max(0.0, deadline - time.monotonic())
-            readable, writable, _ = select.select([descriptor], writable, [], timeout)
+            awaited = [descriptor] if wake is None else [descriptor, wake.fileno()]
+            readable, writable, _ = select.select(awaited, writable, [], timeout)
             if writable:
                 self._flush()
-            if not readable:
+            if wake is not None and wake.fileno() in readable:
+                wake.hush()
+                deadline = 0.0
+            if descriptor not in readable:
                 if time.monotonic() >= deadline:
                     return None
                 continue

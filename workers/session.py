@@ -10,6 +10,7 @@ from django.conf import settings
 from aigc_platform.jobs.kinds import get_kind
 from aigc_platform.jobs.states import DesiredState, StatusReason
 from workers.attempt import AttemptRun, StopCause, SurplusFileError, advance
+from workers.bell import Bell
 from workers.failures import error_object, from_runner_death, from_runner_failure, runner_stalled
 from workers.heart import Heart
 from workers.runner.protocol import (
@@ -44,6 +45,7 @@ class Session:
     Args:
         items: what to start; an attempt of `runs` each, in the same order.
         draining: set when this worker should give its jobs back.
+        bell: rung when an upload has ended.
         stall_seconds: a runner that owes an end and says nothing for this long is taken for stuck.
     """
 
@@ -55,6 +57,7 @@ class Session:
         *,
         heart: Heart,
         draining: threading.Event,
+        bell: Bell,
         checkpoint_seconds: float,
         stall_seconds: float,
     ) -> None:
@@ -63,6 +66,7 @@ class Session:
         self._items = list(items)
         self._heart = heart
         self._draining = draining
+        self._bell = bell
         self._checkpoint_seconds = checkpoint_seconds
         self._stall_seconds = stall_seconds
         self._heard_at = time.monotonic()
@@ -107,7 +111,7 @@ class Session:
 
     def _hear(self) -> None:
         """Take what the runner has said by now, that its jobs' writes can be made together; wait a little for it."""
-        message = self._runner.receive(_POLL_SECONDS)
+        message = self._runner.receive(_POLL_SECONDS, wake=self._bell)
         for _ in range(_MOST_AT_ONCE):
             if message is None:
                 return

@@ -17,6 +17,7 @@ from aigc_platform.common.host import this_process
 from aigc_platform.common.postgresql import expect_answers_within
 from aigc_platform.jobs.fleet import bury_dead_workers, register_worker
 from aigc_platform.jobs.models import Worker, WorkerState
+from aigc_platform.jobs.outbox import write_ring
 from workers.devices import Device, choose_device
 from workers.heart import Heart
 from workers.leftovers import kill_leftover_runners
@@ -128,4 +129,7 @@ def _register(device: Device, queues: list[str]) -> Worker:
         queues=queues,
     )
     bury_dead_workers(actor=f"worker:{worker.name}")
+    # What waits may have been rung for the others only.
+    for queue in queues:
+        write_ring(queue)
     return worker

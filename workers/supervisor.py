@@ -23,6 +23,7 @@ from aigc_platform.settings.env import process_environment
 from aigc_platform.storage.object_store import get_object_store
 from ml.threads import thread_count
 from workers.attempt import AttemptRun, advance
+from workers.bell import Bell
 from workers.devices import Device
 from workers.failures import from_platform_error, runner_not_started, unexpected
 from workers.heart import DATABASE_ERRORS, Heart
@@ -56,7 +57,8 @@ class Supervisor:
         self._heart = heart
         self._post = post
         self._draining = draining
-        self._publisher = Publisher(get_object_store())
+        self._bell = Bell()
+        self._publisher = Publisher(get_object_store(), self._bell)
         self._cache = InputCache(post.scratch, get_object_store())
         self._warm: dict[str, RunnerProcess] = {}
         self._may_hold_unknown = False
@@ -171,6 +173,7 @@ class Supervisor:
             items,
             heart=self._heart,
             draining=self._draining,
+            bell=self._bell,
             checkpoint_seconds=settings.CHECKPOINT_SECONDS,
             stall_seconds=settings.STALL_SECONDS,
         )

@@ -15,7 +15,7 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from aigc_platform.common import failpoints
-from aigc_platform.jobs.models import Outbox
+from aigc_platform.jobs.models import Outbox, Worker, WorkerState
 
 RING_TASK = "jobs.ring"
 """Task name on the wire; the function is in `workers.tasks`."""
@@ -24,8 +24,6 @@ _BATCH = 100
 _MAX_BACKOFF_SECONDS = 30
 _BROKER_SECONDS = 30
 """More than it takes to give up a broker that does not answer: several waits of `socket_timeout`."""
-_ENOUGH_RINGS = 256
-"""Each ring makes one worker look until its queues are empty, so this many waiting ones wake every idle worker."""
 log = structlog.get_logger(__name__)
 
 
@@ -77,14 +75,24 @@ def _publish(app: Celery, broker: Connection, rows: list[Outbox]) -> None:
     # One quick try: the rows wait for the next round anyway.
     broker.ensure_connection(max_retries=1, interval_start=0)
     waiting: dict[str, int] = {}
+    enough: dict[str, int] = {}
     with broker.Producer(serializer="json") as producer:
         for row in rows:
             queue = row.payload["queue"]
             if queue not in waiting:
                 waiting[queue] = _waiting_rings(producer, queue)
-            if waiting[queue] < (1 if row.payload.get("only_if_silent") else _ENOUGH_RINGS):
+                enough[queue] = _enough_rings(queue)
+            if waiting[queue] < (1 if row.payload.get("only_if_silent") else enough[queue]):
                 app.send_task(RING_TASK, queue=queue, producer=producer, ignore_result=True)
                 waiting[queue] += 1
+
+
+def _enough_rings(queue: str) -> int:
+    """Return how many waiting rings wake every worker of the queue: each makes one look until its queues are empty.
+
+    A worker that comes later rings for itself.
+    """
+    return max(1, Worker.objects.filter(queues__contains=[queue]).exclude(state=WorkerState.GONE).count())
 
 
 def _waiting_rings(producer: Any, queue: str) -> int:

@@ -16,7 +16,7 @@ from aigc_platform.jobs.engine import Engine, wait_for_notification
 from aigc_platform.jobs.models import Job, Outbox
 from aigc_platform.jobs.outbox import notify
 from aigc_platform.jobs.states import JobStatus
-from tests.factories.jobs import TOY, claim_new, let_lease_expire, submit
+from tests.factories.jobs import TOY, claim_new, let_lease_expire, make_worker, submit
 from tests.integration.jobs.concurrency import at_once
 from tests.services import Services
 
@@ -74,6 +74,7 @@ def test_the_loops_go_on_after_their_sessions_were_ended(engine: Engine, broker:
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
                 "WHERE pid <> pg_backend_pid() AND datname = current_database()"
             )
+        make_worker(TOY.queue)
         submit()
         _wait_until(lambda count=round_number: broker.llen(TOY.queue) >= count)  # type: ignore[misc]  # mypy cannot type defaults
 

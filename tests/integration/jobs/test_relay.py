@@ -13,11 +13,12 @@ from django.db.models.functions import Now
 
 from aigc_platform.celery import app
 from aigc_platform.jobs import reaper
+from aigc_platform.jobs.fleet import retire_worker
 from aigc_platform.jobs.models import Job, Outbox
 from aigc_platform.jobs.outbox import write_ring
 from aigc_platform.jobs.relay import RING_TASK, publish_pending
 from aigc_platform.standalone.ports import free_ports
-from tests.factories.jobs import RIGID, TOY, submit
+from tests.factories.jobs import RIGID, TOY, make_worker, submit
 from tests.integration.jobs.concurrency import at_once
 from tests.services import Services
 
@@ -68,6 +69,7 @@ def test_while_the_broker_is_away_rings_wait_and_then_all_are_sent(
     broker: redis.Redis, broker_is_away: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
+        make_worker(TOY.queue)
         submit()
     assert publish_pending(app) == 0
     rows = Outbox.objects.annotate(now=Now())
@@ -107,12 +109,19 @@ def test_a_broker_that_refuses_us_in_the_middle_costs_nothing(
     assert broker.llen(TOY.queue) == 1
 
 
-def test_rings_are_not_heaped_up_for_workers_who_are_away(broker: redis.Redis) -> None:
-    for _ in range(300):
+@pytest.mark.parametrize(("workers", "rings"), [(0, 1), (1, 1), (3, 3)])
+def test_no_more_rings_wait_than_there_are_workers_to_wake(
+    broker: redis.Redis, workers: int, rings: int
+) -> None:
+    for _ in range(workers):
+        make_worker(TOY.queue)
+    make_worker(RIGID.queue)
+    retire_worker(make_worker(TOY.queue))
+    for _ in range(120):
         write_ring(TOY.queue)
     while publish_pending(app):
         pass
-    assert broker.llen(TOY.queue) == 256
+    assert broker.llen(TOY.queue) == rings
     assert not Outbox.objects.filter(published_at__isnull=True).exists()
 
 
@@ -144,6 +153,7 @@ def test_a_delayed_ring_is_sent_when_it_is_due(broker: redis.Redis) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_several_relays_at_once_send_each_ring_once(broker: redis.Redis) -> None:
     for _ in range(40):
+        make_worker(TOY.queue)
         write_ring(TOY.queue)
     at_once([lambda: publish_pending(app)] * 4)
     assert broker.llen(TOY.queue) == 40
@@ -161,6 +171,8 @@ def _publish_and_crash() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_crash_between_publish_and_commit_sends_twice_and_loses_nothing(broker: redis.Redis) -> None:
+    make_worker(TOY.queue)
+    make_worker(TOY.queue)
     submit()
     with pytest.raises(_CrashError):
         _publish_and_crash()
