@@ -1,6 +1,8 @@
 # Everything a developer or an operator of one machine types. `make help` lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
+# Tests start hundreds of processes; without kept bytecode each compiles the same modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
