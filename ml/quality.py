@@ -23,6 +23,8 @@ from ml.state import TrainingState
 SAMPLES = 500
 SLOW_SAMPLES = 250
 """With a feature network that is slower than making the samples."""
+TIMES_MORE_AT_THE_END = 5
+"""The lowest of many distances is partly luck: its snapshot and the last are measured once more, on so many more."""
 LEAST_SAMPLES = 50
 """Below this a kernel distance is chance."""
 STATISTICS_IMAGES = 256
@@ -107,28 +109,48 @@ class Quality:
             self.latest = self._kernel_distance()
 
     def choose(self) -> "Choice":
-        """What to publish: the snapshot with the lowest distance, or the last when none was measured."""
+        """What to publish: the better of the last snapshot and the one with the lowest distance so far.
+
+        The two are compared anew, on the same larger samples. Without any measurement it is the last.
+        """
         state, best = self._state, self._state.best
         if not best.checks:
             return Choice(state.ema.module, state.images_seen, {})
-        record = self._record()
-        self._plan.hooks.on_event("snapshot_chosen", record)
-        if record["images_seen"] == state.images_seen:
-            return Choice(state.ema.module, state.images_seen, record)
-        chosen = copy.deepcopy(state.ema.module)
-        chosen.load_state_dict(best.weights)
-        return Choice(chosen, best.best_images, record)
+        last = Choice(state.ema.module, state.images_seen, self._record())
+        if best.best_images == state.images_seen:
+            chosen = last
+        else:
+            earlier = copy.deepcopy(state.ema.module)
+            earlier.load_state_dict(best.weights)
+            chosen = self._better(Choice(earlier, best.best_images, last.record), last)
+        self._plan.hooks.on_event("snapshot_chosen", chosen.record)
+        return chosen
+
+    def _better(self, earlier: "Choice", last: "Choice") -> "Choice":
+        """Compare two snapshots on more samples than the checks on the way could afford."""
+        reference = self._prepare(TIMES_MORE_AT_THE_END)
+        of_earlier, of_last = (
+            self._distance_of(snapshot.generator, reference, "quality/end") for snapshot in (earlier, last)
+        )
+        better, kid = (last, of_last) if of_last <= of_earlier else (earlier, of_earlier)
+        measured = {"kid": kid, "last_kid": of_last, "n": len(reference.real), "floor": reference.floor}
+        return Choice(
+            better.generator,
+            better.images_seen,
+            better.record | {"images_seen": better.images_seen} | measured,
+        )
 
     def _record(self) -> dict[str, Any]:
-        """The best snapshot, the last one, and what they were measured with."""
+        """The last snapshot, the one with the lowest distance on the way, and what they were measured with."""
         state, best, reference = self._state, self._state.best, self._prepared()
         last = self.latest if self.latest is not None else best.last_kid
-        is_last_better = last < best.best_kid
         return {
-            "images_seen": state.images_seen if is_last_better else best.best_images,
-            "kid": last if is_last_better else best.best_kid,
+            "images_seen": state.images_seen,
+            "kid": last,
             "last_images_seen": state.images_seen,
             "last_kid": last,
+            "best_images_seen": best.best_images,
+            "best_kid": best.best_kid,
             "checks": best.checks,
             "patience": self._plan.config.early_stop_patience,
             "measured_on": reference.measured_on,
@@ -139,34 +161,36 @@ class Quality:
         }
 
     def _kernel_distance(self) -> float:
-        reference, state = self._prepared(), self._state
-        classes = len(self._plan.classes)
-        latent_size = self._plan.config.latent_size
-        generator = with_fresh_statistics(
-            state.ema.module,
-            latent_size=latent_size,
-            classes=classes,
-            image_count=STATISTICS_IMAGES,
-            seed=stream_seed(self._plan.config.seed, f"statistics/{state.images_seen}"),
-        )
         # The same noise at every check: what changes between two distances is the generator.
-        noise = random_stream(self._plan.config.seed, "quality/noise")
-        z = torch.randn(len(reference.real), latent_size, generator=noise)
+        return self._distance_of(self._state.ema.module, self._prepared(), "quality/noise")
+
+    def _distance_of(self, averaged: nn.Module, reference: _Reference, noise: str) -> float:
+        """Kernel distance of a generator's samples, of the noise stream so named, to the reference."""
+        state, config = self._state, self._plan.config
+        generator = with_fresh_statistics(
+            averaged,
+            latent_size=config.latent_size,
+            classes=len(self._plan.classes),
+            image_count=STATISTICS_IMAGES,
+            seed=stream_seed(config.seed, f"statistics/{state.images_seen}"),
+        )
+        z = torch.randn(len(reference.real), config.latent_size, generator=random_stream(config.seed, noise))
         features = _features_of_samples(generator, z, reference.labels, reference.extractor, state.device)
         return unbiased_mmd2(reference.real, features)
 
     def _prepared(self) -> _Reference:
         """Real images and their features, computed when they are first needed."""
         if self._reference is None:
-            self._reference = self._prepare()
+            self._reference = self._prepare(1)
         return self._reference
 
-    def _prepare(self) -> _Reference:
+    def _prepare(self, times: int) -> _Reference:
+        """Real images, so many times more than for a check on the way, as far as there are."""
         dataset, split = self._plan.dataset, self._plan.split
         extractor = EXTRACTORS.choose(dataset, split).extractor
         most = SAMPLES if isinstance(extractor, ClassifierExtractor | PixelExtractor) else SLOW_SAMPLES
         rng = random_stream(self._plan.config.seed, "quality/real")
-        picked = _some(self._real, most, rng)
+        picked = _some(self._real, most * times, rng)
         real = extractor.features(dataset.images[picked])
         floor = None
         if self._real is split.test:

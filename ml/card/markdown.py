@@ -196,7 +196,7 @@ def _choice(name: str, data: Mapping[str, Any]) -> str:
     if name == "snapshot_chosen":
         return (
             f"The published weights are those after {data['images_seen']:,} images: of {data['checks']:,} snapshots "
-            f"measured they had the lowest kernel distance to {data['measured_on']} ({data['kid']:.4g})."
+            f"measured and the last they had the lowest kernel distance to {data['measured_on']} ({data['kid']:.4g})."
         )
     if name == "early_stop":
         return f"It ended before its budget: {data['patience']:,} measurements in a row found nothing better."

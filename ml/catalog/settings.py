@@ -117,8 +117,8 @@ class RecipeConfig(BaseModel, extra="forbid", frozen=True, strict=True, allow_in
         ge=0,
         le=1_000_000,
         description="Images between two measurements of the kernel distance (KID) to held-out images, growing "
-        "to a twentieth of the images seen. The snapshot with the lowest is published. 0 turns it off, and "
-        "the last snapshot is published.",
+        "to a twentieth of the images seen. At the end the snapshot with the lowest and the last are compared once "
+        "more, and the better one is published. 0 turns it off, and the last is published.",
         json_schema_extra=unit("kimg"),
     )
     early_stop_patience: int = Field(

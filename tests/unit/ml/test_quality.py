@@ -37,15 +37,26 @@ def listener() -> tuple[Events, Hooks]:
 
 @pytest.fixture
 def distances(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What measuring finds, one after the other."""
+    """What measuring finds, one after the other; measuring the best again at the end finds the same."""
     given: list[float] = []
 
     def fake(quality: Quality) -> float:
         real(quality)  # what it does to random numbers stays
         return given.pop(0)
 
-    real = Quality._kernel_distance
+    real, distance_of = Quality._kernel_distance, Quality._distance_of
     monkeypatch.setattr(Quality, "_kernel_distance", fake)
+    monkeypatch.setattr(
+        Quality,
+        "_distance_of",
+        lambda quality, generator, reference, noise: (
+            distance_of(quality, generator, reference, noise)
+            if noise == "quality/noise"
+            else quality._state.best.last_kid
+            if generator is quality._state.ema.module
+            else quality._state.best.best_kid
+        ),
+    )
     return given
 
 
@@ -71,6 +82,39 @@ def test_the_best_snapshot_is_published_and_not_the_last(
     train(split_stripes, short, recipe="dcgan", out=tmp_path / "short")
     published = [weights_sha256(tmp_path / part / "snapshot") for part in ("all", "short")]
     assert published[0] == published[1]
+
+
+@pytest.mark.parametrize(("of_last", "published"), [(0.19, 64), (0.21, 32)])
+def test_a_lucky_measurement_does_not_decide_the_end(
+    of_last: float,
+    published: int,
+    split_stripes: PackedDataset,
+    tiny_config: MakeConfig,
+    tmp_path: Path,
+    distances: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The lowest distance of the run and the last are compared once more, on the same, larger samples."""
+    distances += [0.5, 0.01, 0.4, 0.3]
+    compared: list[int] = []
+
+    def again(quality: Quality, generator: nn.Module, reference: Any, noise: str) -> float:
+        if noise == "quality/noise":
+            return 0.0  # the fixture says what the checks on the way find
+        compared.append(len(reference.real))
+        return of_last if generator is quality._state.ema.module else 0.2
+
+    monkeypatch.setattr(Quality, "_distance_of", again)
+    monkeypatch.setattr("ml.quality.SAMPLES", 8)
+    monkeypatch.setattr("ml.quality.LEAST_SAMPLES", 8)
+    events, hooks = listener()
+    config = tiny_config("dcgan", **MEASURED)
+    result = train(split_stripes, config, recipe="dcgan", out=tmp_path, hooks=hooks)
+    chosen = events["snapshot_chosen"]
+    assert result.snapshot_images_seen == chosen["images_seen"] == published
+    assert (chosen["kid"], chosen["last_kid"]) == (min(of_last, 0.2), of_last)
+    assert compared == [40, 40]
+    assert chosen["n"] == 40
 
 
 def test_metrics_lines_carry_the_last_distance(
