@@ -18,9 +18,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
     running = StackProcess(tmp_path_factory.mktemp("stack") / "var")
-    running.start()
-    yield running
-    running.stop()
+    try:
+        running.start()
+        yield running
+        # The last thing that can be tested of a stack: killed without a word, it leaves no process behind.
+        running.signal(signal.SIGKILL)
+        running.wait_until_gone(seconds=10)
+    finally:
+        running.stop()
 
 
 def wait_for(condition: Callable[[], bool], *, seconds: float) -> None:
@@ -154,30 +159,23 @@ def _child_runs(stack: StackProcess, part: str) -> bool:
         return False
 
 
-def test_sigterm_stops_everything_and_the_next_start_finds_the_data(tmp_path: Path) -> None:
-    stack = StackProcess(tmp_path / "var")
-    try:
-        stack.start()
-        first = stack.credentials()
-        created = httpx.post(
-            f"{first['api_url']}/tokens",
-            headers={"Authorization": f"Token {first['api_token']}"},
-            json={"name": "kept"},
-        )
-        assert created.status_code == 201, created.text
-        stack.signal(signal.SIGTERM)
-        stack.wait_until_gone(seconds=15)
-        assert stack.exit_code() == 0
-        assert not (stack.folder / "stack.env").exists()
+def test_sigterm_stops_everything_and_the_next_start_finds_the_data(stack: StackProcess) -> None:
+    wait_for(lambda: is_ready(stack), seconds=60)
+    first = stack.credentials()
+    created = httpx.post(
+        f"{first['api_url']}/tokens",
+        headers={"Authorization": f"Token {first['api_token']}"},
+        json={"name": "kept"},
+    )
+    assert created.status_code == 201, created.text
+    stack.signal(signal.SIGTERM)
+    stack.wait_until_gone(seconds=15)
+    assert stack.exit_code() == 0
+    assert not (stack.folder / "stack.env").exists()
 
-        stack.start()
-        assert stack.credentials() == first
-        assert "kept" in tokens(first).text
-
-        stack.signal(signal.SIGKILL)
-        stack.wait_until_gone(seconds=10)
-    finally:
-        stack.stop()
+    stack.start()
+    assert stack.credentials() == first
+    assert "kept" in tokens(first).text
 
 
 def test_a_malformed_variable_is_one_sentence_not_a_traceback(tmp_path: Path) -> None:
