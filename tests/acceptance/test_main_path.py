@@ -40,12 +40,22 @@ def download(artifact: Artifact) -> bytes:
     return content
 
 
+def assert_events_tell_the_whole_story_in_order(job: Job) -> None:
+    events = list(JobEvent.objects.filter(job=job).order_by("seq"))
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    statuses = [event.data["to"] for event in events if "to" in event.data]
+    assert statuses[0] == "starting"
+    assert statuses[-1] == "succeeded"
+    assert events[-1].type == f"{job.kind}.succeeded"
+
+
 def test_data_set_to_labelled_files(processes: PlatformProcesses, owner: User) -> None:
     processes.start_engine()
     processes.start_worker()
     dataset = import_digits(owner)
     assert dataset.import_job is not None
     assert ended(dataset.import_job).status == JobStatus.SUCCEEDED, dataset.import_job.error
+    assert_events_tell_the_whole_story_in_order(dataset.import_job)
     dataset.refresh_from_db()
     version = dataset.versions.get()
     assert (dataset.status, version.sample_count, version.width) == ("ready", 1797, 32)
@@ -81,17 +91,3 @@ def test_data_set_to_labelled_files(processes: PlatformProcesses, owner: User) -
     assert files.artifacts.filter(role="grid").count() == 1
     packed = zipfile.ZipFile(io.BytesIO(download(archive.artifacts.get(role="archive"))))
     assert sum(name.endswith(".png") for name in packed.namelist()) == 20
-
-
-def test_events_tell_the_whole_story_in_order(processes: PlatformProcesses, owner: User) -> None:
-    processes.start_engine()
-    processes.start_worker()
-    job = import_digits(owner).import_job
-    assert job is not None
-    ended(job)
-    events = list(JobEvent.objects.filter(job=job).order_by("seq"))
-    assert [event.seq for event in events] == list(range(1, len(events) + 1))
-    statuses = [event.data["to"] for event in events if "to" in event.data]
-    assert statuses[0] == "starting"
-    assert statuses[-1] == "succeeded"
-    assert events[-1].type == "dataset_import.succeeded"
