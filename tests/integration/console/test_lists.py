@@ -129,7 +129,7 @@ def _insert_many(owner: User) -> None:
         spec_sha256="0" * 64,
         status=JobStatus.PAUSED,
     )
-    columns = ", ".join(field.column for field in Job._meta.concrete_fields if not field.primary_key)
+    columns = ", ".join(str(field.column) for field in Job._meta.concrete_fields if not field.primary_key)
     copy = (
         f"INSERT INTO jobs_job (id, {columns}) SELECT gen_random_uuid(), {columns} "  # noqa: S608 — Django's own names
         "FROM jobs_job, generate_series(2, %s) WHERE id = %s"
