@@ -3,15 +3,17 @@
 Starting a worker costs seconds, and what a fault leaves behind is the next test's business too: every test works on
 jobs of its own, beside whatever the last one broke. After each test its jobs are held against the invariants.
 
-Environment: `FAULT_REPETITIONS` runs of each fault (default 1), `FAULT_SEED` of the first of them (default 1; each
-further run takes the next), `FAULT_SECONDS` after which a test gets no further repetition, `FAULT_RECORD` names a
-file to which every run appends its figures as a line of JSON. `benchmarks/faults.py` sets them.
+Environment: `FAULT_REPETITIONS` runs of each fault at least, shared out to its tests (default: each test once),
+`FAULT_SEED` of the first of them (default 1; each further run takes the next), `FAULT_SECONDS` after which a test gets no
+further repetition, `FAULT_RECORD` names a file to which every run appends its figures as a line of JSON.
+`benchmarks/faults.py` sets them.
 """
 
+import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,33 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if "seed" not in metafunc.fixturenames:
             metafunc.fixturenames.append("seed")
         metafunc.parametrize("seed", range(_FIRST_SEED, _FIRST_SEED + _REPETITIONS), indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of a fault that many tests make, each test makes its share of the repetitions."""
+    if _REPETITIONS == 1:
+        return
+    tests: dict[int, set[str]] = defaultdict(set)
+    for item in items:
+        for fault in _faults_of(item):
+            tests[fault].add(_name_without_seed(item))
+    surplus = [item for item in items if _repetition(item) >= _share(item, tests)]
+    config.hook.pytest_deselected(items=surplus)
+    items[:] = [item for item in items if item not in set(surplus)]
+
+
+def _share(item: Any, tests: Mapping[int, Collection[str]]) -> int:
+    return max((math.ceil(_REPETITIONS / len(tests[fault])) for fault in _faults_of(item)), default=1)
+
+
+def _repetition(item: Any) -> int:
+    callspec = getattr(item, "callspec", None)
+    return int(callspec.params.get("seed", _FIRST_SEED)) - _FIRST_SEED if callspec else 0
+
+
+def _faults_of(item: Any) -> tuple[int, ...]:
+    marker = item.get_closest_marker("fault")
+    return tuple(marker.args) if marker else ()
 
 
 @pytest.fixture
