@@ -4,8 +4,8 @@ Starting a worker costs seconds, and what a fault leaves behind is the next test
 jobs of its own, beside whatever the last one broke. After each test its jobs are held against the invariants.
 
 Environment: `FAULT_REPETITIONS` runs of each fault at least, shared out to its tests (default: each test once),
-`FAULT_SEED` of the first of them (default 1; each further run takes the next), `FAULT_SECONDS` after which a test gets no
-further repetition, `FAULT_RECORD` names a file to which every run appends its figures as a line of JSON.
+`FAULT_SEED` of the first of them (default 1; each further run takes the next), `FAULT_SECONDS` after which a test gets
+no further repetition, `FAULT_RECORD` names a file to which every run appends its figures as a line of JSON.
 `benchmarks/faults.py` sets them.
 """
 
