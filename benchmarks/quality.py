@@ -142,6 +142,11 @@ def images_in(seconds: float, rate: Mapping[str, float]) -> float:
     return round(seconds * max(rate["one_thread"], rate["two_threads"]) / 1000, 1)
 
 
+def starts_anew(case: Case, config: RecipeConfig) -> bool:
+    """Whether a longer budget is another run from the first step on; what `auto` chooses depends on the budget."""
+    return case.recipe == "auto" or follows_the_budget(config)
+
+
 def snapshots(case: Case, data: PackedDataset, rate: Mapping[str, float], work: Path) -> Iterator[Any]:
     """(seconds, kimg, config, snapshot, cpu seconds) after each budget; goes on where an earlier call stopped."""
     for seconds in sorted(case.seconds):
@@ -149,7 +154,7 @@ def snapshots(case: Case, data: PackedDataset, rate: Mapping[str, float], work: 
         settings = {"kimg": kimg, "seed": case.seed, "precision": "fp32", "grid_seconds": 0.0}
         config = parse_config(case.recipe, settings)
         out = work / f"{case.dataset}-{case.recipe}-{case.seed}"
-        if follows_the_budget(config):
+        if starts_anew(case, config):
             out = out.with_name(f"{out.name}-{seconds:g}s")
         states = sorted((out / "checkpoints").glob("[0-9]*"))
         began = time.process_time()
@@ -251,7 +256,7 @@ def measure_case(case: Case, rate: Mapping[str, float], work: Path, n: int | Non
         ROWS.parent.mkdir(parents=True, exist_ok=True)
         with ROWS.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        keep_curve(out, case, f"-{seconds:g}s" if follows_the_budget(config) else "")
+        keep_curve(out, case, f"-{seconds:g}s" if starts_anew(case, config) else "")
         of_row = {name: figure["value"] for name, figure in row["figures"].items()}
         print(case.dataset, case.recipe, case.seed, f"{seconds:g} s", f"{kimg:g} kimg", of_row, flush=True)
         write_tables(read_rows(), RESULTS)
