@@ -51,8 +51,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("seed", range(_FIRST_SEED, _FIRST_SEED + _REPETITIONS), indirect=True)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of a fault that many tests make, each test makes its share of the repetitions."""
+    """Of a fault that many tests make, each makes its share of the repetitions; those not selected do not count."""
     if _REPETITIONS == 1:
         return
     tests: dict[int, set[str]] = defaultdict(set)
