@@ -43,11 +43,11 @@ from ml.features.extractor import ClassifierExtractor
 from ml.hooks import Hooks
 from ml.metrics.setting import Setting, prepare_setting
 from ml.networks.spec import network_specs
-from ml.resume import follows_the_budget
 from ml.sample import SampleItem, Sampler
-from ml.state import TrainingState
-from ml.steps import choose_step
 from ml.train import train
+from ml.training.resume import follows_the_budget
+from ml.training.state import TrainingState
+from ml.training.steps.choose import choose_step
 
 RESULTS = Path(__file__).parent / "results"
 ROWS, RATES, CURVES = RESULTS / "quality.jsonl", RESULTS / "quality_rates.json", RESULTS / "curves"

@@ -41,10 +41,10 @@ from ml.networks.dcgan import DcganGenerator
 from ml.networks.discriminator import Discriminator
 from ml.networks.resampling import UpsampledConv2d
 from ml.networks.spec import network_specs
-from ml.precision import choose_precision
-from ml.state import TrainingState
-from ml.steps import choose_step
 from ml.train import train
+from ml.training.precision import choose_precision
+from ml.training.state import TrainingState
+from ml.training.steps.choose import choose_step
 
 BATCH = 64
 WARM_UP_STEPS = 2
@@ -270,7 +270,8 @@ def table(results: dict[str, Any]) -> str:
             "The tutorial's side is what PyTorch's DCGAN tutorial teaches, in our own words: a DataLoader over Pillow "
             "images, float32, binary cross-entropy on probabilities, three backward passes, plain Adam. Both sides "
             "compute the same function from the same weights; what ours computes as one convolution (upsampling and "
-            "a 3x3 kernel) is two layers there. `tests/unit/ml/test_step.py` holds the losses of both together."
+            "a 3x3 kernel) is two layers there. "
+            "`tests/unit/ml/training/test_gan_step.py` holds the losses of both together."
         ),
         "",
     ]

@@ -10,7 +10,7 @@ def main() -> None:
     # OpenMP reads this when torch loads; without it, idle threads burn the cores they wait for.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     apply_thread_rule(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    from ml.cli import app
+    from ml.cli.main import app
 
     if "LOCAL_RANK" not in os.environ:
         app()

@@ -65,7 +65,7 @@ class TrainingResult:
     Attributes:
         recipe: what was trained; the chosen one for `auto`.
         config: its settings.
-        profile: what the data are like, see `ml.profile.DataProfile.as_json`.
+        profile: what the data are like, see `ml.data.profile.DataProfile.as_json`.
         snapshot_images_seen: when the published weights were taken; 0 without a snapshot.
         snapshot_chosen: why these, as the event `snapshot_chosen` says it; empty when nothing was measured.
         holdout: which images were held out, see `ml.checkpoint.HoldoutRecord`.

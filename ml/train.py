@@ -20,8 +20,8 @@ from ml.data.packed import PackedDataset
 from ml.distributed import current_crew
 from ml.environment import default_device, deterministic_mode
 from ml.hooks import Hooks, Progress, Stop, TrainingResult
-from ml.plan import make_plan
-from ml.run import Run
+from ml.training.plan import make_plan
+from ml.training.run import Run
 
 __all__ = ["Hooks", "Progress", "Stop", "TrainingResult", "train"]
 
@@ -58,7 +58,7 @@ def train(
         checkpoint_seconds: time between two training states.
         device: where to compute; None takes a GPU if there is one.
         provenance: what the AI-made label of the grids says.
-        compiled: whether to use torch.compile; None does on GPUs, see `ml.compilation`.
+        compiled: whether to use torch.compile; None does on GPUs, see `ml.training.compilation`.
 
     Raises:
         InvalidDatasetError: the data does not suit the recipe.

@@ -16,8 +16,8 @@ from ml.catalog import parse_config
 from ml.data.packed import PackedDataset
 from ml.distributed import joined
 from ml.hooks import Hooks, Progress, Stop
-from ml.run import Run
-from ml.state import TrainingState
+from ml.training.run import Run
+from ml.training.state import TrainingState
 
 SETTINGS: dict[str, object] = {
     "batch_size": 8,

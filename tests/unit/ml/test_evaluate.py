@@ -11,7 +11,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from ml.checkpoint import HoldoutRecord, SnapshotDocument, save_snapshot
-from ml.cli import app
+from ml.cli.main import app
 from ml.data.builtin import load_builtin
 from ml.data.packed import PackedDataset
 from ml.data.split import split_dataset

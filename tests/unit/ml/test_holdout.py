@@ -14,8 +14,8 @@ from ml.data.split import default_holdout, split_dataset
 from ml.errors import InvalidCheckpointError, InvalidDatasetError
 from ml.evaluate import evaluate
 from ml.hooks import Hooks
-from ml.run import Run
 from ml.train import train
+from ml.training.run import Run
 
 MakeConfig = Callable[..., RecipeConfig]
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ml.catalog import GanConfig, parse_config
 from ml.networks.discriminator import Discriminator
 from ml.regularizers.spectral_norm import normalise_spectrum
-from ml.state import TrainingState
-from ml.steps import choose_step
+from ml.training.state import TrainingState
+from ml.training.steps.choose import choose_step
 
 MODES = 8
 RADIUS = 0.7

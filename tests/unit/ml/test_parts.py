@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from ml import threads
-from ml.augment import Augmentation, augment, draw_augmentation
 from ml.catalog import parse_config
 from ml.data.sampler import IndexSampler
 from ml.grid import column_count, contact_sheet
 from ml.networks.build import build_discriminator, build_generator
 from ml.networks.dcgan import stage_sizes
 from ml.networks.spec import network_specs
-from ml.precision import choose_precision
 from ml.seeds import random_stream, stream_seed
-from ml.state import TrainingState
+from ml.training.augment import Augmentation, augment, draw_augmentation
+from ml.training.precision import choose_precision
+from ml.training.state import TrainingState
 
 
 def test_sampler_shows_every_image_once_an_epoch() -> None:

@@ -14,8 +14,8 @@ from ml.data.packed import PackedDataset
 from ml.errors import InvalidCheckpointError
 from ml.files import sha256_of_file
 from ml.sample import Sampler
-from ml.state import TrainingState
 from ml.train import Hooks, Stop, train
+from ml.training.state import TrainingState
 
 MakeConfig = Callable[..., RecipeConfig]
 TRAINED = [name for name in RECIPES if name != "auto"]

@@ -19,8 +19,8 @@ from ml.data.packed import PackedDataset
 from ml.errors import InvalidCheckpointError, InvalidDatasetError, NonFiniteLossError
 from ml.files import sha256_of_file
 from ml.sample import SampleItem, Sampler
-from ml.step import adversarial_step
 from ml.train import Hooks, Progress, Stop, train
+from ml.training.steps.gan import adversarial_step
 
 MakeConfig = Callable[..., RecipeConfig]
 
@@ -106,7 +106,7 @@ def test_colour_and_every_switch(
 def test_smallest_and_largest_images_with_alpha(
     px: int, channels: int, tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ml.snapshots.SNAPSHOT_STATISTICS_IMAGES", 64)
+    monkeypatch.setattr("ml.training.snapshots.SNAPSHOT_STATISTICS_IMAGES", 64)
     images = torch.randint(0, 256, (16, channels, px, px), dtype=torch.uint8)
     data = PackedDataset.create(name="noise", images=images)
     result = train(data, tiny_config("dcgan", kimg=0.016), recipe="dcgan", out=tmp_path)
@@ -234,7 +234,7 @@ def test_broken_training_is_reported_and_not_saved(
         statistics = adversarial_step(*args, **kwargs)
         return replace(statistics, loss_generator=statistics.loss_generator * math.nan)
 
-    monkeypatch.setattr("ml.steps.adversarial_step", poisoned)
+    monkeypatch.setattr("ml.training.steps.choose.adversarial_step", poisoned)
     with pytest.raises(NonFiniteLossError, match="loss_generator became NaN") as caught:
         train(striped_dataset, tiny_config("dcgan"), recipe="dcgan", out=tmp_path, checkpoint_seconds=0)
     assert caught.value.code == "training.non_finite_loss"

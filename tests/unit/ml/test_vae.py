@@ -12,7 +12,7 @@ from ml.data.packed import PackedDataset
 from ml.hooks import Hooks
 from ml.networks.encoder import LOG_VARIANCE_LIMIT, split_code
 from ml.train import train
-from ml.vae_step import draw_code, gaussian_divergence, squared_error
+from ml.training.steps.vae import draw_code, gaussian_divergence, squared_error
 
 MakeConfig = Callable[..., RecipeConfig]
 
