@@ -11,7 +11,7 @@ be run in pieces; a recipe whose schedules follow its budget is trained from the
 others go on from one to the next.
 
 Writes `benchmarks/results/quality_rates.json`, `quality.jsonl` (a line for each measured row), `curves/`
-(losses and kernel distances on the way) and, by `quality_table.py`, `quality.md`.
+(losses and kernel distances on the way) and, by `quality_table.py`, `quality.md` and the catalog's `measured.json`.
 """
 
 import argparse
@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.quality_table import write_tables
+from benchmarks.quality_table import write_measured, write_tables
 from ml.catalog import DEFAULT_RECIPE, RECIPES, RecipeConfig, is_conditional, parse_config
 from ml.checkpoint import software_versions
 from ml.data.named import load_dataset
@@ -63,6 +63,7 @@ FIGURES = (
 )
 SPREAD_SAMPLES = 2000
 CURVE_POINTS = 200
+MEASURED = Path(__file__).parents[1] / "ml" / "catalog" / "measured.json"
 WARM_UP_STEPS = 3
 RATE_WINDOWS = 15
 
@@ -259,7 +260,14 @@ def measure_case(case: Case, rate: Mapping[str, float], work: Path, n: int | Non
         keep_curve(out, case, f"-{seconds:g}s" if starts_anew(case, config) else "")
         of_row = {name: figure["value"] for name, figure in row["figures"].items()}
         print(case.dataset, case.recipe, case.seed, f"{seconds:g} s", f"{kimg:g} kimg", of_row, flush=True)
-        write_tables(read_rows(), RESULTS)
+        render()
+
+
+def render() -> None:
+    """Write the tables, and what the catalog says of each recipe, from the rows there are."""
+    rows = read_rows()
+    write_tables(rows, RESULTS)
+    write_measured(rows, MEASURED)
 
 
 def main() -> None:
@@ -277,7 +285,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.render:
-        write_tables(read_rows(), RESULTS)
+        render()
         return
     rates = measure_rates(options.datasets, options.recipes)
     if options.rates_only:

@@ -1,9 +1,13 @@
 """Tables of `benchmarks/quality.py` as Markdown: mean and spread over seeds, floors beside them."""
 
+import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from ml.catalog import Measurement
 
 COLUMNS = (
     ("kernel_distance", "KID × 10³", 1000.0),
@@ -25,6 +29,28 @@ def write_tables(rows: Sequence[Row], results: Path) -> None:
     for dataset in dict.fromkeys(row["dataset"] for row in rows):
         parts += [f"## {dataset}", _table([row for row in rows if row["dataset"] == dataset])]
     (results / "quality.md").write_text("\n\n".join(parts) + "\n", "utf-8")
+
+
+def write_measured(rows: Sequence[Row], path: Path) -> None:
+    """Write what the catalog tells users to expect, see `ml.catalog.measured`."""
+    groups: dict[tuple[str, str, float], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: (row["recipe"], row["dataset"], row["seconds"])):
+        groups.setdefault((row["recipe"], row["dataset"], row["seconds"]), []).append(row)
+    measured: dict[str, list[dict[str, Any]]] = {}
+    for (recipe, dataset, seconds), group in groups.items():
+        accuracies = _values(group, "label_accuracy")
+        found = Measurement(
+            dataset=dataset,
+            seconds=seconds,
+            kimg=group[0]["kimg"],
+            seeds=len(group),
+            n=group[0]["n"],
+            frechet_distance=round(_mean_of(group, "frechet_distance"), 3),
+            floor=round(group[0]["figures"]["frechet_distance"]["floor"], 3),
+            label_accuracy=round(statistics.mean(accuracies), 3) if accuracies else None,
+        )
+        measured.setdefault(recipe, []).append(asdict(found))
+    path.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")
 
 
 def _table(rows: Sequence[Row]) -> str:

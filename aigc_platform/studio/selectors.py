@@ -1,9 +1,10 @@
 """Reads: the recipes there are."""
 
+from dataclasses import asdict
 from typing import Any
 
 from aigc_platform.studio.exceptions import RecipeNotFoundError
-from ml.catalog import DEFAULT_RECIPE, RECIPES, config_schema
+from ml.catalog import DEFAULT_RECIPE, RECIPES, config_schema, measurements_of
 
 
 def recipe_descriptions() -> list[dict[str, Any]]:
@@ -21,4 +22,9 @@ def describe_recipe(name: str) -> dict[str, Any]:
     if recipe is None:
         raise RecipeNotFoundError(f"There is no recipe {name!r}; there are: {', '.join(sorted(RECIPES))}.")
     facts = {field: getattr(recipe, field) for field in recipe.__dataclass_fields__ if field != "config_type"}
-    return {**facts, "is_default": name == DEFAULT_RECIPE, "config_schema": config_schema(name)}
+    return {
+        **facts,
+        "is_default": name == DEFAULT_RECIPE,
+        "measurements": [asdict(found) for found in measurements_of(name)],
+        "config_schema": config_schema(name),
+    }

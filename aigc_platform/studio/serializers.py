@@ -171,6 +171,21 @@ class RecipeNeedsSerializer(serializers.Serializer[Any]):
     min_count = serializers.IntegerField()
 
 
+class MeasurementSerializer(serializers.Serializer[Any]):
+    """What a recipe's defaults reached in a benchmark, beside what real images reach."""
+
+    dataset = serializers.CharField()
+    seconds = serializers.FloatField(help_text="Training time on two idle processor cores.")
+    kimg = serializers.FloatField(help_text="Thousand images trained on in that time.")
+    seeds = serializers.IntegerField(help_text="Trainings that the figures are means of.")
+    n = serializers.IntegerField(help_text="Samples compared with as many held-out images.")
+    frechet_distance = serializers.FloatField(help_text="Lower is better; compare it with the floor.")
+    floor = serializers.FloatField(help_text="The same distance between real images and held-out ones.")
+    label_accuracy = serializers.FloatField(
+        allow_null=True, help_text="Share of samples recognised as the class they were asked for."
+    )
+
+
 class RecipeSerializer(serializers.Serializer[Any]):
     """A named, documented way to train."""
 
@@ -181,6 +196,7 @@ class RecipeSerializer(serializers.Serializer[Any]):
     modality = serializers.CharField()
     is_default = serializers.BooleanField()
     needs = RecipeNeedsSerializer(source="*")
+    measurements = MeasurementSerializer(many=True)
     config_schema = serializers.DictField(help_text="JSON Schema of `config`: units, ranges, defaults.")
 
 

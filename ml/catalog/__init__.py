@@ -10,6 +10,7 @@ from ml.catalog.feature_extractors import SHIPPED_EXTRACTORS, ShippedExtractor
 from ml.catalog.fields import LARGEST_SEED, Width
 from ml.catalog.gan import GanConfig
 from ml.catalog.lookup import UnknownRecipeError, config_schema, get_recipe, parse_config
+from ml.catalog.measured import Measurement, measurements_of
 from ml.catalog.recipe import MAX_IMAGE_PX, MIN_IMAGE_PX, Recipe
 from ml.catalog.recipes import DEFAULT_RECIPE, RECIPES
 from ml.catalog.settings import MAY_DIFFER_ON_RESUME, AutoConfig, NetworkConfig, RecipeConfig
@@ -29,6 +30,7 @@ __all__ = [
     "AutoConfig",
     "BuiltinDataset",
     "GanConfig",
+    "Measurement",
     "NetworkConfig",
     "Recipe",
     "RecipeConfig",
@@ -41,5 +43,6 @@ __all__ = [
     "config_schema",
     "get_recipe",
     "is_conditional",
+    "measurements_of",
     "parse_config",
 ]

@@ -21,9 +21,11 @@ from ml.catalog import (
     BUILTIN_DATASETS,
     DEFAULT_RECIPE,
     RECIPES,
+    Measurement,
     RecipeConfig,
     UnknownRecipeError,
     get_recipe,
+    measurements_of,
     parse_config,
 )
 from ml.checkpoint import read_training_config
@@ -259,7 +261,16 @@ def _settings_table(name: str) -> Table:
         extra = field.json_schema_extra
         unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
         table.add_row(setting, json.dumps(field.default), unit, field.description)
+    table.caption = "\n".join(map(_measured, measurements_of(name))) or None
     return table
+
+
+def _measured(found: Measurement) -> str:
+    multiple = found.frechet_distance / found.floor
+    return (
+        f"{found.dataset}, {found.seconds:g} s of two idle cores ({found.kimg:g} kimg): Fréchet distance "
+        f"{found.frechet_distance:.3g}, {multiple:.3g} times the floor (n = {found.n:,}, seeds: {found.seeds})"
+    )
 
 
 def _parse_settings(pairs: list[str]) -> dict[str, Any]:
