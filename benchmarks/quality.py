@@ -17,7 +17,6 @@ Writes `benchmarks/results/quality_rates.json`, `quality.jsonl` (a line for each
 import argparse
 import json
 import os
-import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -34,7 +33,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.quality_table import write_measured, write_tables
-from ml.catalog import DEFAULT_RECIPE, RECIPES, RecipeConfig, is_conditional, parse_config
+from benchmarks.training_rates import images_in, measure_rates, timed_as
+from ml.catalog import RECIPES, RecipeConfig, parse_config
 from ml.checkpoint import software_versions
 from ml.data.named import load_dataset
 from ml.data.packed import PackedDataset
@@ -42,15 +42,12 @@ from ml.evaluate import evaluate
 from ml.features.extractor import ClassifierExtractor
 from ml.hooks import Hooks
 from ml.metrics.setting import Setting, prepare_setting
-from ml.networks.spec import network_specs
 from ml.sample import SampleItem, Sampler
 from ml.train import train
 from ml.training.resume import follows_the_budget
-from ml.training.state import TrainingState
-from ml.training.steps.choose import choose_step
 
 RESULTS = Path(__file__).parent / "results"
-ROWS, RATES, CURVES = RESULTS / "quality.jsonl", RESULTS / "quality_rates.json", RESULTS / "curves"
+ROWS, CURVES = RESULTS / "quality.jsonl", RESULTS / "curves"
 FIGURES = (
     "frechet_distance",
     "kernel_distance",
@@ -64,8 +61,6 @@ FIGURES = (
 SPREAD_SAMPLES = 2000
 CURVE_POINTS = 200
 MEASURED = Path(__file__).parents[1] / "ml" / "catalog" / "measured.json"
-WARM_UP_STEPS = 3
-RATE_WINDOWS = 15
 
 
 @dataclass(frozen=True)
@@ -78,80 +73,16 @@ class Case:
     seconds: tuple[float, ...]
 
 
-def rate_of(recipe: str, data: PackedDataset, *, seconds: float, threads: int) -> float:
-    """Images a second that a recipe's steps train on: the fastest of several windows.
-
-    With one thread by the processor's clock, which neighbours on the machine hardly touch. With more by the wall's: the
-    fastest window is the one in which they disturbed least, and what they still took makes the rate too small.
-    """
-    torch.set_num_threads(threads)
-    clock = time.process_time if threads == 1 else time.perf_counter
-    config = parse_config(recipe, {"precision": "fp32", "kimg": 1e5})
-    channels, px, _ = data.image_shape
-    classes = len(data.classes) if is_conditional(config, classes=len(data.classes)) else 0
-    specs = network_specs(config, px=px, image_channels=1 if channels == 1 else 3, classes=classes)
-    state = TrainingState.fresh(config, *specs, image_count=len(data.images), device=torch.device("cpu"))
-    step, windows = choose_step(config), []
-    labels = data.labels if classes else None
-
-    def one() -> None:
-        picked = state.sampler.next_batch(config.batch_size)
-        real = data.images[picked].float().div_(127.5).sub_(1.0)
-        step(state, real, None if labels is None else labels[picked])
-
-    for _ in range(WARM_UP_STEPS):
-        one()
-    for _ in range(RATE_WINDOWS):
-        count, started = 0, clock()
-        while clock() - started < seconds / RATE_WINDOWS:
-            one()
-            count += config.batch_size
-        windows.append(count / (clock() - started))
-    torch.set_num_threads(1)
-    return statistics.median(windows) if threads == 1 else max(windows)
-
-
-def timed_as(recipe: str) -> str:
-    """The recipe whose rate counts: `auto` takes the default recipe on these data sets at these budgets."""
-    return DEFAULT_RECIPE if recipe == "auto" else recipe
-
-
-def measure_rates(datasets: list[str], recipes: list[str]) -> dict[str, Any]:
-    """Rates of recipes whose rate is not known yet, added to the file."""
-    known: dict[str, Any] = json.loads(RATES.read_text("utf-8")) if RATES.is_file() else {}
-    for dataset in datasets:
-        data = load_dataset(dataset)
-        for recipe in map(timed_as, recipes):
-            name = f"{dataset}/{recipe}"
-            if name in known:
-                continue
-            one = rate_of(recipe, data, seconds=4.0, threads=1)
-            two = rate_of(recipe, data, seconds=6.0, threads=2)
-            load = os.getloadavg()[0]
-            known[name] = {"one_thread": round(one), "two_threads": round(two), "load": round(load, 1)}
-            print(name, known[name], flush=True)
-            RATES.parent.mkdir(parents=True, exist_ok=True)
-            RATES.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
-    return known
-
-
-def images_in(seconds: float, rate: Mapping[str, float]) -> float:
-    """How many thousand images two idle cores train on in so many seconds.
-
-    By the faster of: two threads by the wall's clock, and one thread by the processor's.
-    """
-    return round(seconds * max(rate["one_thread"], rate["two_threads"]) / 1000, 1)
-
-
 def starts_anew(case: Case, config: RecipeConfig) -> bool:
     """Whether a longer budget is another run from the first step on; what `auto` chooses depends on the budget."""
     return case.recipe == "auto" or follows_the_budget(config)
 
 
-def snapshots(case: Case, data: PackedDataset, rate: Mapping[str, float], work: Path) -> Iterator[Any]:
+def snapshots(case: Case, data: PackedDataset, rates: Mapping[str, Any], work: Path) -> Iterator[Any]:
     """(seconds, kimg, config, snapshot, cpu seconds) after each budget; goes on where an earlier call stopped."""
+    timed = timed_as(case.recipe, data)
     for seconds in sorted(case.seconds):
-        kimg = images_in(seconds, rate)
+        kimg = images_in(seconds, case.dataset, timed, rates)
         settings = {"kimg": kimg, "seed": case.seed, "precision": "fp32", "grid_seconds": 0.0}
         config = parse_config(case.recipe, settings)
         out = work / f"{case.dataset}-{case.recipe}-{case.seed}"
@@ -234,7 +165,7 @@ def keep_curve(out: Path, case: Case, name: str) -> None:
     )
 
 
-def measure_case(case: Case, rate: Mapping[str, float], work: Path, n: int | None) -> None:
+def measure_case(case: Case, rates: Mapping[str, Any], work: Path, n: int | None) -> None:
     """Train and score one case, and add its rows; those already there are skipped."""
     rows = read_rows()
     missing = tuple(seconds for seconds in case.seconds if not is_measured(rows, case, seconds))
@@ -242,7 +173,7 @@ def measure_case(case: Case, rate: Mapping[str, float], work: Path, n: int | Non
         return
     data = load_dataset(case.dataset)
     wanted = Case(case.dataset, case.recipe, case.seed, missing)
-    for seconds, kimg, config, out, cpu in snapshots(wanted, data, rate, work):
+    for seconds, kimg, config, out, cpu in snapshots(wanted, data, rates, work):
         row = {
             "dataset": case.dataset,
             "recipe": case.recipe,
@@ -294,7 +225,7 @@ def main() -> None:
         for dataset in options.datasets:
             for recipe in options.recipes:
                 case = Case(dataset, recipe, seed, tuple(options.seconds))
-                measure_case(case, rates[f"{dataset}/{timed_as(recipe)}"], options.work, options.n)
+                measure_case(case, rates, options.work, options.n)
 
 
 if __name__ == "__main__":
