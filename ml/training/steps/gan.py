@@ -130,7 +130,9 @@ def discriminator_update(
     loss = objective.discriminator_loss(real.logits, fake.logits)
     total, more = loss, {}
     if real.class_logits is not None and labels is not None:
-        more["class_loss"] = _class_loss(real, labels) + _class_loss(fake, labels)
+        # Of real images alone: what learns from fakes as well accepts whatever class the generator gives them,
+        # and on Fashion-MNIST the two agreed on wrong classes (label accuracy 0.29 to 0.79; so, 0.99).
+        more["class_loss"] = _class_loss(real, labels)
         total = total + more["class_loss"]
     penalties = penalties_of(config)
     if penalties:

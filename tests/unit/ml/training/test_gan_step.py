@@ -6,14 +6,14 @@ from typing import Literal
 
 import pytest
 import torch
-from torch.nn.functional import binary_cross_entropy
+from torch.nn.functional import binary_cross_entropy, cross_entropy
 
 from ml.catalog import GanConfig, RecipeConfig
 from ml.data.packed import PackedDataset
 from ml.networks.spec import network_specs
 from ml.objectives.choose import choose_objective
 from ml.training.state import TrainingState
-from ml.training.steps.gan import adversarial_step
+from ml.training.steps.gan import adversarial_step, discriminator_of
 
 MakeConfig = Callable[..., RecipeConfig]
 STEPS = 5
@@ -63,3 +63,28 @@ def test_losses_are_those_of_the_textbook_loop(
 
         assert ours["loss_discriminator"].item() == pytest.approx((on_real + on_fake).item(), rel=band)
         assert ours["loss_generator"].item() == pytest.approx(fooled.item(), rel=band)
+
+
+def test_the_auxiliary_classifier_learns_from_real_images_alone(
+    striped_dataset: PackedDataset, tiny_config: MakeConfig
+) -> None:
+    config = tiny_config("acgan", augment_probability=0.0, discriminator_norm="none")
+    assert isinstance(config, GanConfig)
+    specs = network_specs(config, px=8, image_channels=1, classes=2)
+    state = TrainingState.fresh(config, *specs, image_count=48, device=torch.device("cpu"))
+    real = striped_dataset.images[:8].float().div(127.5).sub(1)
+    labels = torch.tensor([0, 1] * 4)
+    before = copy.deepcopy(discriminator_of(state))
+    learned, fresh = discriminator_of(state).classifier, before.classifier
+    assert learned is not None
+    assert fresh is not None
+
+    made = adversarial_step(state, real, labels, objective=choose_objective(config), config=config).scalars()
+
+    scores = before.score(real, labels)
+    assert scores.class_logits is not None
+    on_real = cross_entropy(scores.class_logits, labels)
+    assert made["class_loss"].item() == pytest.approx(on_real.item(), rel=1e-5)
+    [expected] = torch.autograd.grad(on_real, [fresh.weight])
+    assert learned.weight.grad is not None
+    assert torch.allclose(learned.weight.grad, expected, atol=1e-6)
