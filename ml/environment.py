@@ -21,14 +21,15 @@ def deterministic_mode(enabled: bool) -> Iterator[None]:
         yield
         return
     threads = torch.get_num_threads()
-    was_deterministic = torch.are_deterministic_algorithms_enabled()
+    debug_mode = torch.get_deterministic_debug_mode()
     benchmark = torch.backends.cudnn.benchmark
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    # Not `use_deterministic_algorithms`, which sets the same and loads the compiler, to tell it too.
+    torch.set_deterministic_debug_mode("error")
     torch.backends.cudnn.benchmark = False
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(was_deterministic)
+        torch.set_deterministic_debug_mode(debug_mode)
         torch.backends.cudnn.benchmark = benchmark

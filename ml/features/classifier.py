@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from ml.environment import deterministic_mode
 from ml.features.images import batches, prepared
+from ml.optimizers import PlainAdamW
 from ml.seeds import random_stream, stream_seed
 
 FEATURE_SIZE = 128
@@ -107,7 +108,7 @@ def fit_classifier(
     with deterministic_mode(enabled=True), torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "classifier/network"))
         network = SmallClassifier(spec).train()
-        optimizer = torch.optim.AdamW(
+        optimizer = PlainAdamW(
             network.parameters(), lr=PEAK_LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
         )
         waiting = torch.empty(0, dtype=torch.int64)

@@ -16,6 +16,7 @@ from torch.nn import functional
 from ml.environment import deterministic_mode
 from ml.metrics.distances import check_features
 from ml.metrics.scores import binary_scores
+from ml.optimizers import PlainAdamW
 from ml.seeds import random_stream, stream_seed
 
 HIDDEN = 64
@@ -72,7 +73,7 @@ def _fit(points: Tensor, targets: Tensor, seed: int) -> nn.Module:
     with deterministic_mode(enabled=True), torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "two-sample/network"))
         network = nn.Sequential(nn.Linear(points.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
-        optimizer = torch.optim.AdamW(
+        optimizer = PlainAdamW(
             network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
         )
         for step in range(STEPS):

@@ -13,6 +13,7 @@ from ml.networks.build import build_discriminator, build_encoder, build_generato
 from ml.networks.discriminator import Discriminator
 from ml.networks.encoder import Encoder
 from ml.networks.spec import DiscriminatorSpec, EncoderSpec, GeneratorSpec
+from ml.optimizers import PlainAdam
 from ml.seeds import random_stream, stream_seed
 from ml.training.adaptive import AdaptiveAugmentation
 from ml.training.best import BestSnapshot
@@ -243,7 +244,7 @@ class TrainingState:
 
 def _adam(module: nn.Module, learning_rate: float, config: RecipeConfig) -> torch.optim.Adam:
     betas = (config.adam_beta1, config.adam_beta2)
-    return torch.optim.Adam(module.parameters(), lr=learning_rate, betas=betas, fused=True)
+    return PlainAdam(module.parameters(), lr=learning_rate, betas=betas, fused=True)
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
