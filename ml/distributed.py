@@ -5,19 +5,23 @@ own rows; gradients are averaged before every update. So a run means the same on
 differs is rounding, and the statistics of batch norm, which each process takes over its own share. The first
 process alone reports, measures and writes; it also decides for all when to stop.
 
-Processes are started by torchrun, see docs/howto/several-devices.md. Without it there is one, and nothing here
-costs anything.
+Processes are started by torchrun or by a worker of the platform, see docs/howto/several-devices.md. Without them
+there is one, and nothing here costs anything.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from ml.errors import MlError
+
+_LEAST_ROWS = 2
+"""Batch norm and the diversity of a batch are undefined for a single row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,14 @@ class Crew:
 ALONE = Crew()
 
 
+def largest_crew(batch_size: int, most: int) -> int:
+    """The largest number of processes, at most `most`, that share a batch evenly with two rows each or more."""
+    return max(
+        (size for size in range(2, most + 1) if batch_size % size == 0 and batch_size // size >= _LEAST_ROWS),
+        default=1,
+    )
+
+
 def current_crew() -> Crew:
     """The processes that this one works with, as `joined` set them up."""
     if dist.is_available() and dist.is_initialized():
@@ -99,17 +111,38 @@ def current_crew() -> Crew:
     return ALONE
 
 
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """Where processes of one machine meet that torchrun did not start.
+
+    Attributes:
+        file: in a folder of theirs alone; made by the first to come, and new for each run.
+        rank: number of this process, from 0.
+        size: how many there are.
+    """
+
+    file: Path
+    rank: int
+    size: int
+
+
 @contextmanager
-def joined(local_rank: int) -> Iterator[Crew]:
-    """Meet the other processes that torchrun started, for as long as the block runs.
+def joined(local_rank: int, meeting: Meeting | None = None) -> Iterator[Crew]:
+    """Meet the other processes, for as long as the block runs.
 
     Args:
         local_rank: number of this process on its machine: which of its GPUs to take.
+        meeting: where; None takes what torchrun put into the environment.
     """
     if torch.cuda.is_available():
         torch.cuda.set_device(local_rank)
     # What processes tell each other about the run goes over gloo, gradients on GPUs over NCCL.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    if meeting is None:
+        dist.init_process_group(backend)
+    else:
+        place = f"file://{meeting.file}"
+        dist.init_process_group(backend, init_method=place, rank=meeting.rank, world_size=meeting.size)
     try:
         yield current_crew()
     finally:

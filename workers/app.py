@@ -18,7 +18,7 @@ django.setup()
 
 import workers.tasks  # noqa: E402, F401 — registers the tasks; models need Django to be set up
 from workers import station  # noqa: E402
-from workers.devices import NoDeviceError, check_device  # noqa: E402
+from workers.devices import NoDeviceError, check_devices  # noqa: E402
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ class MisconfiguredWorkerError(Exception):
 def _check_and_prepare(instance: Any, conf: Any, **_arguments: Any) -> None:
     try:
         check_configuration(instance, conf)
-        check_device(station.lock_folder(), settings.WORKER_DEVICE)
+        check_devices(station.lock_folder(), settings.WORKER_DEVICE, settings.WORKER_DEVICE_COUNT)
     except (MisconfiguredWorkerError, NoDeviceError) as error:
         sys.exit(f"This worker does not start: {error}")
     station.prepare(queues=sorted(instance.app.amqp.queues.consume_from))

@@ -1,10 +1,11 @@
-"""Which device this worker drives. No torch here: the supervisor must stay light and fork-safe."""
+"""Which devices this worker drives. No torch here: the supervisor must stay light and fork-safe."""
 
 import fcntl
 import os
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ml.threads import usable_cores
@@ -19,19 +20,32 @@ class Device:
         kind: `cpu` or `cuda`.
         name: what a person calls it.
         memory_bytes: of a GPU; 0 for the CPU.
+        processes: how many of a training compute on it at the same time; one on a GPU.
     """
 
     id: str
     kind: str
     name: str
     memory_bytes: int = 0
+    processes: int = 1
 
     def as_dict(self) -> dict[str, str | int]:
         return asdict(self)
 
-    def environment(self) -> dict[str, str]:
-        """Return the variables that let a runner see this device and no other."""
-        return {"CUDA_VISIBLE_DEVICES": self.id if self.kind == "cuda" else ""}
+
+def visible(devices: Sequence[Device]) -> dict[str, str]:
+    """Return the variables that let a runner see these devices and no others."""
+    return {"CUDA_VISIBLE_DEVICES": ",".join(device.id for device in devices if device.kind == "cuda")}
+
+
+def ids(devices: Sequence[Device]) -> str:
+    """Return what an attempt's record calls them."""
+    return ",".join(device.id for device in devices)
+
+
+def process_count(devices: Sequence[Device]) -> int:
+    """Return how many processes a training may run on them."""
+    return sum(device.processes for device in devices)
 
 
 CPU = Device(id="cpu", kind="cpu", name=f"CPU, {usable_cores()} cores")
@@ -57,24 +71,26 @@ class DeviceLock:
 
 
 class NoDeviceError(Exception):
-    """There is no device of the wanted kind for this worker."""
+    """There are not as many devices of the wanted kind as this worker wants."""
 
 
-def check_device(lock_folder: Path, wanted: str) -> None:
-    """Raise `NoDeviceError` if `choose_device` would; holds nothing afterwards."""
-    _, lock = choose_device(lock_folder, wanted)
-    if lock is not None:
-        lock.release()
+def check_devices(lock_folder: Path, wanted: str, count: int = 1) -> None:
+    """Raise `NoDeviceError` if `choose_devices` would; holds nothing afterwards."""
+    _, locks = choose_devices(lock_folder, wanted, count)
+    _release(locks)
 
 
-def choose_device(lock_folder: Path, wanted: str) -> tuple[Device, DeviceLock | None]:
-    """Return the first GPU that no other worker of this host holds, with its lock, or the CPU.
+def choose_devices(
+    lock_folder: Path, wanted: str, count: int = 1
+) -> tuple[tuple[Device, ...], tuple[DeviceLock, ...]]:
+    """Return the first GPUs that no other worker of this host holds, with their locks, or the CPU.
 
     Args:
-        wanted: `gpu`, `cpu`, or `auto`: a GPU if this host has any.
+        wanted: `gpu`, `cpu`, or `auto`: GPUs if this host has any.
+        count: how many GPUs; of the CPU, how many processes of a training share it.
 
     Raises:
-        NoDeviceError: a GPU is wanted and there is none, or every one is taken.
+        NoDeviceError: GPUs are wanted and there are none, or too few are free; none is held then.
     """
     gpus = [] if wanted == "cpu" else list_gpus()
     if not gpus:
@@ -82,13 +98,34 @@ def choose_device(lock_folder: Path, wanted: str) -> tuple[Device, DeviceLock | 
             raise NoDeviceError(
                 "no GPU is visible here, and WORKER_DEVICE=gpu demands one; install its driver or set it to cpu."
             )
-        return CPU, None
+        return (replace(CPU, processes=count),), ()
+    taken: list[tuple[Device, DeviceLock]] = []
     for gpu in gpus:
+        if len(taken) == count:
+            break
         lock = DeviceLock(lock_folder, gpu)
         if lock.acquire():
-            return gpu, lock
-    raise NoDeviceError(
-        f"all {len(gpus)} GPUs of this host are driven by other workers; start one worker per GPU."
+            taken.append((gpu, lock))
+        else:
+            lock.release()
+    devices, locks = tuple(gpu for gpu, _ in taken), tuple(lock for _, lock in taken)
+    if len(devices) < count:
+        _release(locks)
+        raise NoDeviceError(_too_few(count, free=len(devices), all_here=len(gpus)))
+    return devices, locks
+
+
+def _release(locks: Sequence[DeviceLock]) -> None:
+    for lock in locks:
+        lock.release()
+
+
+def _too_few(count: int, *, free: int, all_here: int) -> str:
+    if count == 1:
+        return f"all {all_here} GPUs of this host are driven by other workers; start one worker per GPU."
+    return (
+        f"WORKER_DEVICE_COUNT={count} demands {count} GPUs, and {free} of the {all_here} of this host "
+        f"{'is' if free == 1 else 'are'} free; lower it, or end the workers that drive the others."
     )
 
 

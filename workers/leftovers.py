@@ -9,7 +9,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-_RUNNER_MODULE = "workers.runner"
+_RUNNER_MODULES = frozenset({"workers.runner", "workers.runner.peer"})
 
 
 def kill_leftover_runners(scratch_root: Path) -> int:
@@ -29,7 +29,7 @@ def kill_leftover_runners(scratch_root: Path) -> int:
 
 def _is_leftover(process: psutil.Process, scratch_root: Path) -> bool:
     arguments = process.cmdline()
-    if _RUNNER_MODULE not in arguments or "--parent-pid" not in arguments:
+    if _RUNNER_MODULES.isdisjoint(arguments) or "--parent-pid" not in arguments:
         return False
     # Compared as text: what merely speaks of a runner in its arguments may have any word there.
     supervisor = arguments[arguments.index("--parent-pid") + 1]
@@ -38,6 +38,6 @@ def _is_leftover(process: psutil.Process, scratch_root: Path) -> bool:
 
 
 def _kill_group(process: psutil.Process) -> None:
-    # A runner leads a session of its own.
+    # A runner leads a session of its own, and its peers are in its group.
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, 9)
+        os.killpg(os.getpgid(process.pid), 9)

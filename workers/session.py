@@ -47,6 +47,7 @@ class Session:
         draining: set when this worker should give its jobs back.
         bell: rung when an upload has ended.
         stall_seconds: a runner that owes an end and says nothing for this long is taken for stuck.
+        processes: how many the runner may share its work out to.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Session:
         bell: Bell,
         checkpoint_seconds: float,
         stall_seconds: float,
+        processes: int = 1,
     ) -> None:
         self._runner = runner
         self._runs = {run.job_id: run for run in runs}
@@ -69,6 +71,7 @@ class Session:
         self._bell = bell
         self._checkpoint_seconds = checkpoint_seconds
         self._stall_seconds = stall_seconds
+        self._processes = processes
         self._heard_at = time.monotonic()
         self._orphans: set[str] = set()
         self._orphans_since = 0.0
@@ -92,7 +95,13 @@ class Session:
             Whether the runner lives and waits for the next `Start`.
         """
         try:
-            self._runner.send(Start(items=self._items, checkpoint_seconds=self._checkpoint_seconds))
+            self._runner.send(
+                Start(
+                    items=self._items,
+                    checkpoint_seconds=self._checkpoint_seconds,
+                    processes=self._processes,
+                )
+            )
             self._converse()
         except RunnerDiedError as death:
             self._on_death(death)
@@ -175,8 +184,8 @@ class Session:
         error = from_runner_failure(message)
         if run.stop_cause in {"cancel", "drain"}:
             run.confirm_stop()
-        elif message.reason == "storage_error":
-            run.run_again(StatusReason.STORAGE_ERROR, error)
+        elif message.reason in {"storage_error", "worker_lost"}:
+            run.run_again(StatusReason(message.reason), error)
         elif message.reason == "out_of_memory":
             run.run_with_less_memory(error, was_alone=len(self._runs) == 1)
         else:

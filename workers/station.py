@@ -7,6 +7,7 @@ is the one thing that is safe to send from there.
 import os
 import socket
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from aigc_platform.common.postgresql import expect_answers_within
 from aigc_platform.jobs.fleet import bury_dead_workers, register_worker
 from aigc_platform.jobs.models import Worker, WorkerState
 from aigc_platform.jobs.outbox import write_ring
-from workers.devices import Device, choose_device
+from workers.devices import Device, DeviceLock, choose_devices
 from workers.heart import Heart
 from workers.leftovers import kill_leftover_runners
 from workers.supervisor import Post, Supervisor
@@ -33,6 +34,8 @@ class _Station:
     drain_write: int
     heart: Heart | None = None
     supervisor: Supervisor | None = None
+    locks: tuple[DeviceLock, ...] = ()
+    """Held until this process ends."""
 
 
 _station: _Station | None = None
@@ -58,21 +61,22 @@ def ask_to_drain() -> None:
 
 
 def open_in_child() -> None:
-    """In the fresh child: choose the device, start the heart, be ready for rings."""
+    """In the fresh child: choose the devices, start the heart, be ready for rings."""
     station = _present()
     os.close(station.drain_write)
     expect_answers_within(settings.DATABASE_ANSWER_SECONDS)
     scratch_root = Path(settings.DATA_DIR) / "scratch"
     kill_leftover_runners(scratch_root)
     draining = threading.Event()
-    device, _lock = choose_device(lock_folder(), settings.WORKER_DEVICE)
-    station.heart = Heart(lambda: _register(device, station.queues))
+    wanted = settings.WORKER_DEVICE, settings.WORKER_DEVICE_COUNT
+    devices, station.locks = choose_devices(lock_folder(), *wanted)
+    station.heart = Heart(lambda: _register(devices, station.queues))
     threading.Thread(
         target=_await_drain, args=(station.drain_read, station.heart, draining), name="drain", daemon=True
     ).start()
-    scratch = scratch_root / f"{socket.gethostname()}-{device.id}-{os.getppid()}"
+    scratch = scratch_root / f"{socket.gethostname()}-{devices[0].id}-{os.getppid()}"
     scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-    station.supervisor = Supervisor(station.heart, Post(device, scratch), draining)
+    station.supervisor = Supervisor(station.heart, Post(devices, scratch), draining)
     station.heart.start()
 
 
@@ -116,7 +120,7 @@ def _await_drain(descriptor: int, heart: Heart, draining: threading.Event) -> No
     os._exit(os.EX_UNAVAILABLE)
 
 
-def _register(device: Device, queues: list[str]) -> Worker:
+def _register(devices: Sequence[Device], queues: list[str]) -> Worker:
     """Insert this worker's row, and bury those of this host that died without a word."""
     me = this_process()
     worker = register_worker(
@@ -125,7 +129,7 @@ def _register(device: Device, queues: list[str]) -> Worker:
         boot_id=me.place,
         pid=me.pid,
         pid_started=me.started,
-        devices=[device.as_dict()],
+        devices=[device.as_dict() for device in devices],
         queues=queues,
     )
     bury_dead_workers(actor=f"worker:{worker.name}")

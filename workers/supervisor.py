@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -24,7 +24,7 @@ from aigc_platform.storage.object_store import get_object_store
 from ml.threads import thread_count
 from workers.attempt import AttemptRun, advance
 from workers.bell import Bell
-from workers.devices import Device
+from workers.devices import Device, ids, process_count, visible
 from workers.failures import from_platform_error, runner_not_started, unexpected
 from workers.heart import DATABASE_ERRORS, Heart
 from workers.preparing import prepare
@@ -44,10 +44,16 @@ _EXIT_GRACE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Post:
-    """Where this worker works: its device and its scratch folder."""
+    """Where this worker works: its devices and its scratch folder."""
 
-    device: Device
+    devices: tuple[Device, ...]
     scratch: Path
+
+    def devices_for(self, kind: str) -> tuple[Device, ...]:
+        """Return the devices that a job of this kind computes on: all where it can use several, else the first."""
+        if get_kind(kind).uses_all_devices:
+            return self.devices
+        return (replace(self.devices[0], processes=1),)
 
 
 class Supervisor:
@@ -108,7 +114,7 @@ class Supervisor:
                 # The answer to the last claim was lost, and the claim with it, if it was made at all.
                 give_back_all(worker)
                 self._may_hold_unknown = False
-            return claim_jobs(worker, device=self._post.device.id)
+            return claim_jobs(worker, device=ids(self._post.devices))
         except DATABASE_ERRORS as error:
             log.warning("database_unreachable", error=str(error).strip())
             connection.close()
@@ -176,6 +182,7 @@ class Supervisor:
             bell=self._bell,
             checkpoint_seconds=settings.CHECKPOINT_SECONDS,
             stall_seconds=settings.STALL_SECONDS,
+            processes=process_count(self._post.devices_for(kind)),
         )
         is_usable = session.run()
         if is_usable and get_kind(kind).warm:
@@ -187,12 +194,13 @@ class Supervisor:
         warm = self._warm.pop(kind, None)
         if warm is not None and warm.is_alive():
             return warm
+        devices = self._post.devices_for(kind)
         return RunnerProcess(
             kind,
-            threads=thread_count(settings.WORKERS_PER_HOST),
-            device=self._post.device.id,
+            threads=thread_count(settings.WORKERS_PER_HOST * process_count(devices)),
+            device=ids(devices),
             scratch=self._post.scratch,
-            environment=process_environment() | self._post.device.environment(),
+            environment=process_environment() | visible(devices),
             handler=get_kind(kind).runner,
             memory_limit_bytes=get_kind(kind).memory_limit_bytes,
         )

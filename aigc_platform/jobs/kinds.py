@@ -67,6 +67,8 @@ class JobKind:
     """How many queued jobs with one `group_key` may share a runner's work."""
     warm: ClassVar[bool] = False
     """Whether the runner waits for the next job of this kind with its libraries and inputs loaded."""
+    uses_all_devices: ClassVar[bool] = False
+    """Whether a job computes on all devices of its worker; others use the first."""
     memory_limit_bytes: ClassVar[int | None] = None
     """Address space for the jobs beyond the loaded libraries; None sets no limit."""
     runner: ClassVar[str | None] = None

@@ -25,7 +25,7 @@ class WorkerState(models.TextChoices):
 
 
 class Worker(models.Model):
-    """One worker process: one device. The row of a stopped worker stays for the record."""
+    """One worker process and the devices it drives. The row of a stopped worker stays for the record."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=200)
@@ -211,7 +211,8 @@ class Attempt(models.Model):
     number = models.PositiveIntegerField()
     fence = models.BigIntegerField()
     worker = models.ForeignKey(Worker, on_delete=models.PROTECT, related_name="attempts")
-    device = models.CharField(max_length=100, blank=True)
+    device = models.CharField(max_length=1000, blank=True)
+    """Ids of the devices it computes on, by commas."""
     runner_pid = models.IntegerField(null=True, blank=True)
     started_at = models.DateTimeField(db_default=Now())
     last_beat_at = models.DateTimeField(db_default=Now())

@@ -99,6 +99,13 @@ class Env(BaseModel):
         description="What a worker computes on: gpu refuses to start without a free one, cpu leaves GPUs alone, auto "
         "takes a free GPU if the machine has any.",
     )
+    worker_device_count: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="How many GPUs a worker takes, all for one training at a time; on the processor, how many "
+        "processes share a training out. Other kinds of job use the first.",
+    )
     lease_seconds: int = Field(
         default=60, ge=5, le=3600, description="How long a worker's claim on a job lasts without a heartbeat."
     )

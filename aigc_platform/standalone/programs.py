@@ -41,23 +41,35 @@ def engine(environment: Mapping[str, str]) -> ProcessSpec:
     )
 
 
-def workers(environment: Mapping[str, str], *, gpus: int) -> tuple[ProcessSpec, ...]:
-    """Return a worker for each GPU and one for work without, or a single one that does everything on the CPU."""
+def workers(environment: Mapping[str, str], *, gpus: int, each: int = 1) -> tuple[ProcessSpec, ...]:
+    """Return the workers of a host: on its GPUs and one for work without, or a single one that does everything.
+
+    Args:
+        gpus: how many the host has.
+        each: how many of them a worker takes; without GPUs, how many processes share a training out.
+    """
     if gpus == 0:
         return (_worker(environment, name="worker", queues=_GPU_QUEUES + _CPU_QUEUES),)
     on_gpus = (
         _worker(
-            {**environment, "CUDA_VISIBLE_DEVICES": str(index)}, name=f"worker-gpu{index}", queues=_GPU_QUEUES
+            {**environment, "CUDA_VISIBLE_DEVICES": ",".join(map(str, range(first, first + each)))},
+            name=f"worker-gpu{first}",
+            queues=_GPU_QUEUES,
         )
-        for index in range(gpus)
+        for first in range(0, _workers_on(gpus, each) * each, each)
     )
-    on_cpu = _worker({**environment, "WORKER_DEVICE": "cpu"}, name="worker-cpu", queues=_CPU_QUEUES)
-    return (*on_gpus, on_cpu)
+    alone = {**environment, "WORKER_DEVICE": "cpu", "WORKER_DEVICE_COUNT": "1"}
+    return (*on_gpus, _worker(alone, name="worker-cpu", queues=_CPU_QUEUES))
 
 
-def worker_count(gpus: int) -> int:
+def worker_count(gpus: int, each: int = 1) -> int:
     """Return how many workers `workers` makes."""
-    return gpus + 1 if gpus else 1
+    return _workers_on(gpus, each) + 1 if gpus else 1
+
+
+def _workers_on(gpus: int, each: int) -> int:
+    """At least one: where there are too few for it, it says so."""
+    return max(1, gpus // each)
 
 
 def api(environment: Mapping[str, str], *, port: int) -> ProcessSpec:

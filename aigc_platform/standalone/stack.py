@@ -74,13 +74,13 @@ def build_stack(folder: Path, *, sockets: Path, asked_port: int | None) -> Stack
         "SECRET_KEY": secrets["secret_key"],
         "PUBLIC_URL": own_url,
         "LOG_FORMAT": "console",
-        "WORKERS_PER_HOST": str(worker_count(gpus)),
         **given,
         "PORT": str(port),
         "DATA_DIR": str(folder),
     }
     servers = _add_embedded_servers(variables, folder, sockets, secrets)
-    load_env(variables)
+    each = load_env(variables).worker_device_count
+    variables.setdefault("WORKERS_PER_HOST", str(worker_count(gpus, each)))
     environment = {
         **process_environment(),
         **variables,
@@ -93,7 +93,11 @@ def build_stack(folder: Path, *, sockets: Path, asked_port: int | None) -> Stack
         port=port,
         servers=servers,
         setup=setup(environment),
-        programs=(engine(environment), *workers(environment, gpus=gpus), api(environment, port=port)),
+        programs=(
+            engine(environment),
+            *workers(environment, gpus=gpus, each=each),
+            api(environment, port=port),
+        ),
         variables=variables,
     )
 

@@ -6,6 +6,7 @@ protocol's pipes apart, limits, thread variables. None of the modules imported h
 
 import argparse
 import os
+import socket
 import sys
 
 from ml.threads import usable_cores
@@ -25,6 +26,7 @@ def main() -> int:
     isolation.dump_stacks_on_signal()
     isolation.limit_resources()
     _limit_threads(arguments.threads or usable_cores())
+    _stay_on_this_host()
 
     channel = Channel(incoming, outgoing, end_process=isolation.end_now)
     channel.listen()
@@ -66,6 +68,13 @@ def _limit_threads(threads: int) -> None:
         os.environ[name] = str(threads)
     # Waiting threads sleep instead of spinning: with neighbours on the cores, spinning costs 6-100 times.
     os.environ["OMP_WAIT_POLICY"] = "passive"
+
+
+def _stay_on_this_host() -> None:
+    """Have the processes of a training meet on the loopback interface: nobody else is to hear or join them."""
+    loopback = next((name for _, name in socket.if_nameindex() if name in {"lo", "lo0"}), None)
+    if loopback is not None:
+        os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = loopback
 
 
 if __name__ == "__main__":

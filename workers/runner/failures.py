@@ -13,7 +13,9 @@ from workers.runner.protocol import ExitStatus, Failed, Problem
 
 log = logging.getLogger(__name__)
 
-FailureReason = Literal["invalid_input", "non_finite_loss", "out_of_memory", "storage_error", "code_error"]
+FailureReason = Literal[
+    "invalid_input", "non_finite_loss", "out_of_memory", "storage_error", "worker_lost", "code_error"
+]
 
 _MAX_MESSAGE_CHARACTERS = 2_000
 _MAX_PROBLEMS = 100
@@ -75,6 +77,11 @@ def from_validation(error: ValidationError, *, prefix: str = "") -> JobError:
         for detail in error.errors(include_url=False, include_context=False, include_input=False)
     ]
     return JobError("invalid_input", "spec.invalid", "The job's specification is not valid.", problems)
+
+
+def is_known(error: BaseException) -> bool:
+    """Whether the error says by itself what went wrong; others are mistakes, or echoes of something else."""
+    return _recognise(error) is not None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -60,10 +60,13 @@ class JobItem(Message):
 
 
 class Start(Message):
+    """Run these jobs; kinds that can share their work out do so to at most so many processes, themselves included."""
+
     type: Literal["start"] = "start"
     protocol: int = PROTOCOL_VERSION
     items: list[JobItem]
     checkpoint_seconds: float = 120.0
+    processes: int = Field(default=1, ge=1)
 
 
 class Stop(Message):
@@ -192,7 +195,9 @@ class Failed(Message):
 
     type: Literal["failed"] = "failed"
     job_id: str
-    reason: Literal["invalid_input", "non_finite_loss", "out_of_memory", "storage_error", "code_error"]
+    reason: Literal[
+        "invalid_input", "non_finite_loss", "out_of_memory", "storage_error", "worker_lost", "code_error"
+    ]
     code: str
     message: str
     errors: list[Problem] = Field(default_factory=list, max_length=100)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from pydantic import BaseModel, Field, JsonValue, ValidationError
@@ -11,6 +12,7 @@ from ml.card.make import CardFiles
 from ml.card.notes import CardNotes
 from ml.catalog import RecipeConfig, is_conditional, parse_config
 from ml.data.packed import MANIFEST_FILENAME, PackedDataset
+from ml.distributed import joined, largest_crew
 from ml.files import sha256_of_file
 from ml.hooks import Hooks, Progress, Stop, TrainingResult
 from ml.tracking.event_file import SUFFIX
@@ -18,7 +20,9 @@ from ml.tracking.tensorboard import convert_metrics
 from ml.train import train
 from workers.runner.channel import Channel
 from workers.runner.checkpoints import CheckpointHandover
-from workers.runner.failures import JobError, from_validation, is_out_of_memory
+from workers.runner.crew import leave_word, meeting_of, read_job, working_together
+from workers.runner.failures import JobError, describe, from_validation, is_known, is_out_of_memory
+from workers.runner.isolation import end_now
 from workers.runner.job import Job, only_job
 from workers.runner.metrics_log import FILENAME as METRICS_FILENAME
 from workers.runner.metrics_log import MetricsLog
@@ -27,6 +31,7 @@ from workers.runner.process import library_versions
 from workers.runner.protocol import ExitStatus, Problem, Start
 from workers.runner.provenance import provenance_of
 
+_RUN_FOLDER = "run"
 _LONGEST_TICK_SECONDS = 1.0
 _PREVIEW_ADVANCE = 1.05
 """A preview is kept when the run has come 5 % further, so that a run of days keeps some hundred pictures."""
@@ -49,13 +54,41 @@ class TrainingHandler:
         """Train, or go on training, and end."""
         job = only_job(start, channel)
         try:
-            return _TrainingRun(job, checkpoint_seconds=start.checkpoint_seconds).run()
+            return _TrainingRun(
+                job, checkpoint_seconds=start.checkpoint_seconds, processes=start.processes
+            ).run()
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the job's end must be told
             return job.fail(_explain_memory(error, job.item.spec))
 
 
 def create_handler() -> TrainingHandler:
     return TrainingHandler()
+
+
+def train_along(folder: Path, rank: int, size: int) -> None:
+    """Be process `rank` of the `size` of the crew with this folder, which reports and writes nothing of the run.
+
+    An error ends this process at once; if it says more than the log does, the crew's first process is told.
+    """
+    item = read_job(folder)
+    with ExitStack() as stack:
+        try:
+            spec = TrainingSpec.model_validate(item.spec)
+            dataset = PackedDataset.load(Path(item.inputs["dataset"]))
+            stack.enter_context(joined(rank, meeting_of(folder, rank, size)))
+            train(
+                dataset,
+                _parse(spec),
+                recipe=spec.recipe,
+                out=Path(item.workspace) / _RUN_FOLDER,
+                resume=None if item.resume is None else Path(item.resume),
+            )
+        except Exception as error:  # noqa: BLE001 - as for the first process
+            failed = describe(item.job_id, _explain_memory(error, item.spec))
+            if is_known(error):
+                leave_word(folder, rank, failed)
+            # Taking leave of the others could wait for ever: they may be inside an operation with this process.
+            end_now(ExitStatus.INFRASTRUCTURE_ERROR, f"process {rank} of the training failed")
 
 
 def _explain_memory(error: Exception, spec: Mapping[str, JsonValue]) -> Exception:
@@ -88,10 +121,11 @@ def _parse(spec: TrainingSpec) -> RecipeConfig:
 class _TrainingRun:
     """One attempt, seen from outside the loop."""
 
-    def __init__(self, job: Job, *, checkpoint_seconds: float) -> None:
+    def __init__(self, job: Job, *, checkpoint_seconds: float, processes: int) -> None:
         self._job = job
         self._checkpoint_seconds = checkpoint_seconds
-        self._out = job.folder("run")
+        self._processes = processes
+        self._out = job.folder(_RUN_FOLDER)
         self._resume = Path(job.item.resume) if job.item.resume is not None else None
         self._metrics = MetricsLog(job.workspace / METRICS_FILENAME, resume_folder=self._resume)
         self._checkpoints = CheckpointHandover(job, extra_files=[self._metrics.path])
@@ -107,17 +141,18 @@ class _TrainingRun:
         dataset_folder = self._job.input_path("dataset")
         dataset = PackedDataset.load(dataset_folder)
         self._job.progress(0, config.total_images, "images", at_once=True)
-        result = train(
-            dataset,
-            # Progress is the sign of life too; how often it comes does not change the weights.
-            config.model_copy(update={"tick_seconds": min(config.tick_seconds, _LONGEST_TICK_SECONDS)}),
-            recipe=spec.recipe,
-            out=self._out,
-            hooks=self._hooks(),
-            resume=self._resume,
-            checkpoint_seconds=self._checkpoint_seconds,
-            provenance=provenance_of(self._job.item),
-        )
+        with working_together(self._job, self._crew_size(config)):
+            result = train(
+                dataset,
+                # Progress is the sign of life too; how often it comes does not change the weights.
+                config.model_copy(update={"tick_seconds": min(config.tick_seconds, _LONGEST_TICK_SECONDS)}),
+                recipe=spec.recipe,
+                out=self._out,
+                hooks=self._hooks(),
+                resume=self._resume,
+                checkpoint_seconds=self._checkpoint_seconds,
+                provenance=provenance_of(self._job.item),
+            )
         if result.status == "stopped":
             return self._end_early(result)
         manifest_sha256 = sha256_of_file(dataset_folder / MANIFEST_FILENAME)
@@ -134,6 +169,24 @@ class _TrainingRun:
         if self._job.stop_mode() == "abort":
             return self._job.stop(checkpointed=False)
         return self._publish(dataset, manifest_sha256, result, card)
+
+    def _crew_size(self, config: RecipeConfig) -> int:
+        """How many processes share the training out, which its owner is told: the worker's devices are not theirs."""
+        most, batch_size = self._processes, config.batch_size
+        if most == 1:
+            return 1
+        size = 1 if config.deterministic else largest_crew(batch_size, most)
+        if config.deterministic:
+            message = "A deterministic training computes on one device, so that every worker gives the same weights."
+        elif size < most:
+            message = (
+                f"{most} devices cannot share batches of {batch_size} evenly, so {size} of them compute."
+            )
+        else:
+            message = f"Each of {size} devices computes {batch_size // size} of every {batch_size} images."
+        facts = {"available": most, "used": size, "batch_size": batch_size, "message": message}
+        self._job.event("training.devices", facts)
+        return size
 
     def _hooks(self) -> Hooks:
         return Hooks(

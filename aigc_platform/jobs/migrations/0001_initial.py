@@ -325,7 +325,7 @@ class Migration(migrations.Migration):
                 ),
                 ("number", models.PositiveIntegerField()),
                 ("fence", models.BigIntegerField()),
-                ("device", models.CharField(blank=True, max_length=100)),
+                ("device", models.CharField(blank=True, max_length=1000)),
                 ("runner_pid", models.IntegerField(blank=True, null=True)),
                 ("started_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ("last_beat_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from ml.catalog import parse_config
 from ml.checkpoint import weights_sha256
-from ml.distributed import Crew
+from ml.distributed import Crew, largest_crew
 from ml.errors import MlError
 from ml.hooks import Hooks
 from ml.train import train
@@ -60,6 +60,16 @@ def test_a_batch_that_cannot_be_shared_is_refused() -> None:
     Crew(0, 2).check_batch(64)
     with pytest.raises(MlError, match="multiple of 3"):
         Crew(0, 3).check_batch(64)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "most", "size"),
+    [(64, 1, 1), (64, 2, 2), (64, 3, 2), (15, 4, 3), (7, 4, 1), (4, 4, 2), (48, 16, 16), (2, 2, 1)],
+)
+def test_the_largest_crew_shares_the_batch_evenly(batch_size: int, most: int, size: int) -> None:
+    """And leaves each process two images at least, of which batch norm can take statistics."""
+    assert largest_crew(batch_size, most) == size
+    Crew(0, size).check_batch(batch_size)
 
 
 def member(folder: Path, runs: list[dict[str, Any]], launcher: list[str], **variables: str) -> Popen[str]:
