@@ -48,6 +48,7 @@ class Session:
         bell: rung when an upload has ended.
         stall_seconds: a runner that owes an end and says nothing for this long is taken for stuck.
         processes: how many the runner may share its work out to.
+        tracking_uri: of the MLflow server that follows the jobs, if one does.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Session:
         checkpoint_seconds: float,
         stall_seconds: float,
         processes: int = 1,
+        tracking_uri: str | None = None,
     ) -> None:
         self._runner = runner
         self._runs = {run.job_id: run for run in runs}
@@ -72,6 +74,7 @@ class Session:
         self._checkpoint_seconds = checkpoint_seconds
         self._stall_seconds = stall_seconds
         self._processes = processes
+        self._tracking_uri = tracking_uri
         self._heard_at = time.monotonic()
         self._orphans: set[str] = set()
         self._orphans_since = 0.0
@@ -100,6 +103,7 @@ class Session:
                     items=self._items,
                     checkpoint_seconds=self._checkpoint_seconds,
                     processes=self._processes,
+                    tracking_uri=self._tracking_uri,
                 )
             )
             self._converse()

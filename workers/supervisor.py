@@ -183,6 +183,7 @@ class Supervisor:
             checkpoint_seconds=settings.CHECKPOINT_SECONDS,
             stall_seconds=settings.STALL_SECONDS,
             processes=process_count(self._post.devices_for(kind)),
+            tracking_uri=(settings.MLFLOW_TRACKING_URI or None) if get_kind(kind).is_tracked else None,
         )
         is_usable = session.run()
         if is_usable and get_kind(kind).warm:

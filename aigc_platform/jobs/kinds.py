@@ -69,6 +69,8 @@ class JobKind:
     """Whether the runner waits for the next job of this kind with its libraries and inputs loaded."""
     uses_all_devices: ClassVar[bool] = False
     """Whether a job computes on all devices of its worker; others use the first."""
+    is_tracked: ClassVar[bool] = False
+    """Whether the operator's MLflow follows these jobs, if there is one."""
     memory_limit_bytes: ClassVar[int | None] = None
     """Address space for the jobs beyond the loaded libraries; None sets no limit."""
     runner: ClassVar[str | None] = None

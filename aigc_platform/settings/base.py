@@ -45,6 +45,7 @@ S3_REGION = ENV.s3_region
 WORKERS_PER_HOST = ENV.workers_per_host
 WORKER_DEVICE = ENV.worker_device
 WORKER_DEVICE_COUNT = ENV.worker_device_count
+MLFLOW_TRACKING_URI = ENV.mlflow_tracking_uri.get_secret_value()
 LEASE_SECONDS = ENV.lease_seconds
 HEARTBEAT_SECONDS = ENV.heartbeat_seconds
 REAPER_INTERVAL_SECONDS = ENV.reaper_interval_seconds

@@ -106,6 +106,11 @@ class Env(BaseModel):
         description="How many GPUs a worker takes, all for one training at a time; on the processor, how many "
         "processes share a training out. Other kinds of job use the first.",
     )
+    mlflow_tracking_uri: SecretStr = Field(
+        default=SecretStr(""),
+        description="MLflow server that a worker's trainings send their figures to, http://host:5000 for example; it "
+        "needs the extra mlflow. Empty means none.",
+    )
     lease_seconds: int = Field(
         default=60, ge=5, le=3600, description="How long a worker's claim on a job lasts without a heartbeat."
     )

@@ -26,6 +26,7 @@ class TrainingKind(JobKind):
     # No `less_memory`: with a smaller batch another model would be trained than the one that was asked for.
     resumable = True
     uses_all_devices = True
+    is_tracked = True
 
     def prepare(self, job: Job) -> RunnerJob:
         spec = TrainingSpec.model_validate(job.spec)

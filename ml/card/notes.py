@@ -6,7 +6,7 @@ from typing import Any
 
 from ml.hooks import Hooks
 
-_ENVIRONMENT = ("device", "precision", "threads")
+_ENVIRONMENT = ("device", "devices", "precision", "threads")
 _CHOICES = frozenset({"recipe_chosen", "snapshot_chosen", "early_stop"})
 
 
@@ -15,7 +15,7 @@ class CardNotes:
     """Collects from a run's events; give `take` each of them, or train with `listening`.
 
     Attributes:
-        environment: device, precision and threads.
+        environment: device and how many of them, precision, and threads of each.
         choices: decisions of the run itself, such as the recipe that `auto` took, each with its data.
         interventions: warnings, rollbacks and resets by the health checks, of this process's part of the run.
     """

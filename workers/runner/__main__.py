@@ -27,6 +27,7 @@ def main() -> int:
     isolation.limit_resources()
     _limit_threads(arguments.threads or usable_cores())
     _stay_on_this_host()
+    _wait_little_for_trackers()
 
     channel = Channel(incoming, outgoing, end_process=isolation.end_now)
     channel.listen()
@@ -75,6 +76,12 @@ def _stay_on_this_host() -> None:
     loopback = next((name for _, name in socket.if_nameindex() if name in {"lo", "lo0"}), None)
     if loopback is not None:
         os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = loopback
+
+
+def _wait_little_for_trackers() -> None:
+    """MLflow's client waits for minutes by default, in which the job could neither report nor be stopped."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
 
 if __name__ == "__main__":

@@ -60,13 +60,19 @@ class JobItem(Message):
 
 
 class Start(Message):
-    """Run these jobs; kinds that can share their work out do so to at most so many processes, themselves included."""
+    """Run these jobs.
+
+    Attributes:
+        processes: the runner and its peers; kinds that can share their work out do so to as many at most.
+        tracking_uri: of the MLflow server that follows them, for kinds that know how; may hold a password.
+    """
 
     type: Literal["start"] = "start"
     protocol: int = PROTOCOL_VERSION
     items: list[JobItem]
     checkpoint_seconds: float = 120.0
     processes: int = Field(default=1, ge=1)
+    tracking_uri: str | None = Field(default=None, repr=False)
 
 
 class Stop(Message):

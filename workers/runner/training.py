@@ -17,6 +17,7 @@ from ml.files import sha256_of_file
 from ml.hooks import Hooks, Progress, Stop, TrainingResult
 from ml.tracking.event_file import SUFFIX
 from ml.tracking.tensorboard import convert_metrics
+from ml.tracking.tracker import following
 from ml.train import train
 from workers.runner.channel import Channel
 from workers.runner.checkpoints import CheckpointHandover
@@ -30,6 +31,7 @@ from workers.runner.model_card import hand_over, write_model_card
 from workers.runner.process import library_versions
 from workers.runner.protocol import ExitStatus, Problem, Start
 from workers.runner.provenance import provenance_of
+from workers.runner.tracking import trackers_of
 
 _RUN_FOLDER = "run"
 _LONGEST_TICK_SECONDS = 1.0
@@ -55,7 +57,10 @@ class TrainingHandler:
         job = only_job(start, channel)
         try:
             return _TrainingRun(
-                job, checkpoint_seconds=start.checkpoint_seconds, processes=start.processes
+                job,
+                checkpoint_seconds=start.checkpoint_seconds,
+                processes=start.processes,
+                tracking_uri=start.tracking_uri,
             ).run()
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the job's end must be told
             return job.fail(_explain_memory(error, job.item.spec))
@@ -121,10 +126,13 @@ def _parse(spec: TrainingSpec) -> RecipeConfig:
 class _TrainingRun:
     """One attempt, seen from outside the loop."""
 
-    def __init__(self, job: Job, *, checkpoint_seconds: float, processes: int) -> None:
+    def __init__(
+        self, job: Job, *, checkpoint_seconds: float, processes: int, tracking_uri: str | None
+    ) -> None:
         self._job = job
         self._checkpoint_seconds = checkpoint_seconds
         self._processes = processes
+        self._tracking_uri = tracking_uri
         self._out = job.folder(_RUN_FOLDER)
         self._resume = Path(job.item.resume) if job.item.resume is not None else None
         self._metrics = MetricsLog(job.workspace / METRICS_FILENAME, resume_folder=self._resume)
@@ -141,14 +149,18 @@ class _TrainingRun:
         dataset_folder = self._job.input_path("dataset")
         dataset = PackedDataset.load(dataset_folder)
         self._job.progress(0, config.total_images, "images", at_once=True)
-        with working_together(self._job, self._crew_size(config)):
-            result = train(
+        trackers = trackers_of(self._job, spec.recipe, config, self._tracking_uri)
+        with (
+            following(self._hooks(), trackers) as followed,
+            working_together(self._job, self._crew_size(config)),
+        ):
+            result = followed.result = train(
                 dataset,
                 # Progress is the sign of life too; how often it comes does not change the weights.
                 config.model_copy(update={"tick_seconds": min(config.tick_seconds, _LONGEST_TICK_SECONDS)}),
                 recipe=spec.recipe,
                 out=self._out,
-                hooks=self._hooks(),
+                hooks=followed.hooks,
                 resume=self._resume,
                 checkpoint_seconds=self._checkpoint_seconds,
                 provenance=provenance_of(self._job.item),

@@ -45,10 +45,13 @@ pytestmark = pytest.mark.timeout(600)
 
 WORKS_WITHIN_SECONDS = 240.0
 GONE_WITHIN_SECONDS = 60.0
+PASSWORD = "open-sesame"
 SET_BY_RUNNERS = {
     "GLOO_SOCKET_IFNAME",
     "LC_CTYPE",
     "MKL_NUM_THREADS",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT",
     "NCCL_SOCKET_IFNAME",
     "OMP_NUM_THREADS",
     "OMP_WAIT_POLICY",
@@ -90,9 +93,11 @@ def shared(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     begun = trained_here(packed, folder / "begun", steps=2)
     job = item(folder, training_spec(SHARED_CONFIG), inputs={"dataset": packed}, resume=begun.checkpoint)
     with Runner("training", folder) as runner:
-        runner.send(Start(items=[job], processes=3))
+        runner.send(Start(items=[job], processes=3, tracking_uri=f"http://me:{PASSWORD}@127.0.0.1:9"))
         messages = runner.until_ended(timeout=WORKS_WITHIN_SECONDS)
         assert runner.exit_status(GONE_WITHIN_SECONDS) == ExitStatus.DONE
+        assert "mlflow" in runner.stderr().lower()
+        assert PASSWORD not in runner.stderr()
     return Path(job.workspace), messages
 
 
@@ -118,6 +123,17 @@ def test_its_owner_is_told_how_many_devices_share_it_and_what_that_changes(
     changes = events["training.resumed_inexactly"]["changes"]
     assert isinstance(changes, dict)
     assert changes["devices"] == {"before": 1, "now": 2}
+
+
+def test_a_tracking_server_out_of_reach_costs_its_figures_alone(
+    shared: tuple[Path, list[FromRunner]],
+) -> None:
+    """MLflow may be installed here or not: neither stands in the training's way, nor does a password come out."""
+    workspace, messages = shared
+    [told] = [found for found in of_kind(messages, Event) if found.event == "training.tracking_failed"]
+    assert told.data["code"] == "tracking.unavailable"
+    assert PASSWORD not in "".join(message.model_dump_json() for message in messages)
+    assert PASSWORD not in (workspace / "crew" / "job.json").read_text()
 
 
 def test_two_processes_learn_what_one_learns(
