@@ -131,7 +131,6 @@ def act(
     with report.step("train") as figures:
         body = {
             "dataset": imported["id"],
-            "recipe": "dcgan",
             "config": dict(config),
             "model": model,
         }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ml.catalog import (
     CONVOLUTIONAL_PX_MULTIPLE,
+    DEFAULT_RECIPE,
     RecipeConfig,
     get_recipe,
     parse_config,
@@ -13,17 +14,10 @@ from ml.data.profile import FEW_IMAGES, DataProfile
 
 SHORT_SECONDS = 20.0
 """Convolutions need longer than this on a processor to beat dense layers."""
-LONG_KIMG = 100.0
-"""From so many images on the fast rates of `dcgan` drift away from what they had found: on Fashion-MNIST FD was 4.2
-after 43 kimg and after 216. Half of them, falling to a fiftieth, are slower (6.5) and end better (2.6 to 3.2)."""
-LONG_RATES = {
-    "learning_rate_generator": 4e-4,
-    "learning_rate_discriminator": 8e-4,
-    "learning_rate_final": 0.02,
-}
-MANY_IMAGES = 20_000
-"""From so many on a discriminator has little to remember, and augmentation only blurs what it sees: on Fashion-MNIST at
-15 kimg FD was 8.90 with 40 % augmented and 6.80 with none."""
+LONG_KIMG = 80.0
+"""From so many images on the fast rates of the default recipe drift away from what they had found: on Fashion-MNIST FD
+was 2.6 after 45 kimg and 2.3 at best until 229. Half of them are slower (3.4) and end better (1.5)."""
+LONG_RATES = {"learning_rate_generator": 4e-4, "learning_rate_discriminator": 8e-4}
 TUNED_BY_RECIPES = frozenset(
     {
         "learning_rate_generator",
@@ -62,23 +56,10 @@ def choose_recipe(config: RecipeConfig, profile: DataProfile) -> Choice:
     """
     recipe, reason = _choose(config, profile)
     settings: dict[str, object] = {}
-    if recipe == "dcgan":
-        settings, more = _tuned_dcgan(config, profile)
-        reason += more
-    return Choice(recipe, parse_config(recipe, settings | _given(config)), reason)
-
-
-def _tuned_dcgan(config: RecipeConfig, profile: DataProfile) -> tuple[dict[str, object], str]:
-    """What budget and data change in `dcgan`'s defaults, and why."""
-    settings: dict[str, object] = {}
-    reason = ""
-    if config.kimg >= LONG_KIMG:
+    if recipe == DEFAULT_RECIPE and config.kimg >= LONG_KIMG:
         settings |= LONG_RATES
-        reason += " For so long a run its learning rates begin at half and fall along a cosine."
-    if profile.distinct >= MANY_IMAGES:
-        settings["augment_probability"] = 0.0
-        reason += " With so many images it goes without augmentation."
-    return settings, reason
+        reason += " For so long a run its learning rates are half of its defaults."
+    return Choice(recipe, parse_config(recipe, settings | _given(config)), reason)
 
 
 def rechoose(recipe: str, stored: Mapping[str, object], config: RecipeConfig) -> RecipeConfig:
@@ -108,9 +89,9 @@ def _choose(config: RecipeConfig, profile: DataProfile) -> tuple[str, str]:
             f"{profile.distinct:,} different images are fewer than {FEW_IMAGES:,}: the discriminator would "
             "remember them without augmentation and dropout."
         )
-    return "dcgan", (
-        f"{config.kimg:g} kimg over {profile.distinct:,} different images of {profile.width} px: at such "
-        "budgets dcgan is what was measured and tuned (benchmarks/results/quality.md)."
+    return DEFAULT_RECIPE, (
+        f"{config.kimg:g} kimg over {profile.distinct:,} different images of {profile.width} px: for such data "
+        f"{DEFAULT_RECIPE} measured best (benchmarks/results/quality.md)."
     )
 
 
