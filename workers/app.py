@@ -48,7 +48,9 @@ def check_configuration(instance: Any, conf: Any) -> None:
     if instance.pool_cls.__module__ != "celery.concurrency.prefork":
         raise MisconfiguredWorkerError("use --pool prefork; other pools cannot be stopped safely.")
     if instance.concurrency != 1:
-        raise MisconfiguredWorkerError("use --concurrency 1; one worker drives one device.")
+        raise MisconfiguredWorkerError(
+            "use --concurrency 1; two jobs must not share the devices of a worker."
+        )
     if conf.result_backend:
         raise MisconfiguredWorkerError("unset the result backend; PostgreSQL holds the results.")
     if set(conf.accept_content) != {"json"}:

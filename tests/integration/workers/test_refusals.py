@@ -145,7 +145,7 @@ def test_only_trainings_compute_on_all_devices_of_a_worker(
 @pytest.mark.parametrize(
     ("options", "variables", "sentence"),
     [
-        (["--concurrency", "2"], {}, "use --concurrency 1; one worker drives one device."),
+        (["--concurrency", "2"], {}, "use --concurrency 1; two jobs must not share the devices of a worker."),
         ([], {"WORKER_DEVICE": "gpu"}, "no GPU is visible here, and WORKER_DEVICE=gpu demands one"),
     ],
 )
