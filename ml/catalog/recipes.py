@@ -189,7 +189,8 @@ _ALL_RECIPES = (
         with_defaults(
             "VaeRecipeConfig",
             VaeConfig,
-            latent_size=32,
+            latent_size=16,
+            pixel_deviation=1.0,
             learning_rate_generator=1e-3,
             adam_beta1=0.9,
         ),
@@ -203,8 +204,8 @@ _ALL_RECIPES = (
             "VaeGanRecipeConfig",
             VaeGanConfig,
             latent_size=32,
-            learning_rate_discriminator=2e-4,
             augment_probability=0.0,
+            **_FAST_RATES,
         ),
         title="VAE-GAN",
         summary="An autoencoder that compares images by the discriminator's features: sharper than a VAE, and "
