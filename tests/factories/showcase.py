@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from aigc_platform.accounts.models import User
 from aigc_platform.datasets.models import Dataset
@@ -236,6 +235,9 @@ def digit_sheet(rows: int, columns: int, *, first: int = 0) -> bytes:
 
 @cache
 def _digits() -> NDArray[np.float64]:
+    # Here, for every process that collects tests would load it.
+    from sklearn.datasets import load_digits
+
     images: NDArray[np.float64] = load_digits().images
     return images
 

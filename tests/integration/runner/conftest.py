@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,22 @@ import torch
 from ml.catalog import parse_config
 from ml.data.packed import PackedDataset
 from ml.train import train
+from tests.integration.runner.driver import StartRunner, start_runner_in
+from tests.integration.runner.nursery import Nursery
 from tests.integration.runner.training_setup import TINY_CONFIG
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """A process that has loaded what all runners load."""
+    with Nursery(tmp_path_factory.mktemp("nursery")) as started:
+        yield started
+
+
+@pytest.fixture
+def warm_runner(nursery: Nursery) -> StartRunner:
+    """Start runners that need not load their libraries any more."""
+    return start_runner_in(nursery)
 
 
 @pytest.fixture(scope="session")

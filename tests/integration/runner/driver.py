@@ -10,8 +10,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
+from tests.integration.runner.nursery import REPOSITORY, Child, Nursery
 from workers.runner.protocol import (
     ArtifactReady,
     CheckpointReady,
@@ -32,7 +33,6 @@ from workers.runner.protocol import (
 FromRunner = Ready | Progress | Event | CheckpointReady | ArtifactReady | Finished | Stopped | Failed
 M = TypeVar("M", bound=Message)
 
-REPOSITORY = Path(__file__).parents[3]
 START_SECONDS = 60.0
 ANSWER_SECONDS = 60.0
 
@@ -42,12 +42,20 @@ def runner_command(kind: str, *, parent_pid: int, arguments: Sequence[str] = ())
     return [*base, *(arguments or ("--threads", "1"))]
 
 
+def arguments_of(command: Sequence[str]) -> Sequence[str]:
+    """Return what follows the program in a `runner_command`."""
+    return command[command.index("workers.runner") + 1 :]
+
+
 def runner_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONUNBUFFERED": "1", **(extra or {})}
 
 
 class Runner:
-    """The test's side of the pipes. Every line the runner writes must be a message: others fail the test."""
+    """The test's side of the pipes. Every line the runner writes must be a message: others fail the test.
+
+    With a nursery the runner is forked from it, without it is a process that starts from nothing.
+    """
 
     def __init__(
         self,
@@ -57,18 +65,26 @@ class Runner:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         parent_pid: int | None = None,
+        nursery: Nursery | None = None,
     ) -> None:
         self._stderr = folder / f"stderr-{time.monotonic_ns()}.log"
+        parent_pid = parent_pid or (nursery.pid if nursery is not None else os.getpid())
+        command = runner_command(kind, parent_pid=parent_pid, arguments=arguments)
+        variables = runner_environment(folder, environment)
+        self.process: subprocess.Popen[bytes] | Child
         with self._stderr.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                runner_command(kind, parent_pid=parent_pid or os.getpid(), arguments=arguments),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=runner_environment(folder, environment),
-                cwd=REPOSITORY,
-                start_new_session=True,
-            )
+            if nursery is not None:
+                self.process = nursery.fork(arguments_of(command), variables, stderr)
+            else:
+                self.process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    env=variables,
+                    cwd=REPOSITORY,
+                    start_new_session=True,
+                )
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -179,3 +195,18 @@ def only(messages: Sequence[FromRunner], kind: type[M]) -> M:
 
 def of_kind(messages: Sequence[FromRunner], kind: type[M]) -> list[M]:
     return [message for message in messages if isinstance(message, kind)]
+
+
+class StartRunner(Protocol):
+    """Starts a runner; see `Runner`."""
+
+    def __call__(self, kind: str, folder: Path, *, arguments: Sequence[str] = ()) -> Runner: ...
+
+
+def start_runner_in(nursery: Nursery) -> StartRunner:
+    """Return what starts runners that this nursery forks."""
+
+    def start(kind: str, folder: Path, *, arguments: Sequence[str] = ()) -> Runner:
+        return Runner(kind, folder, arguments=arguments, nursery=nursery)
+
+    return start

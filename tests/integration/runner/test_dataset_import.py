@@ -11,7 +11,7 @@ from PIL import Image
 from ml.codecs.png import read_provenance
 from ml.data.packed import PackedDataset
 from ml.files import sha256_of_file
-from tests.integration.runner.driver import Runner, item, of_kind, only
+from tests.integration.runner.driver import StartRunner, item, of_kind, only
 from workers.runner.protocol import ArtifactReady, ExitStatus, Failed, Finished, JobItem, Stop, Stopped
 
 
@@ -39,9 +39,9 @@ def upload(tmp_path: Path, members: dict[str, bytes], **changes: Any) -> JobItem
     return item(tmp_path, spec | changes, inputs={"archive": path})
 
 
-def test_a_builtin_set_becomes_packed_files(tmp_path: Path) -> None:
+def test_a_builtin_set_becomes_packed_files(warm_runner: StartRunner, tmp_path: Path) -> None:
     job = item(tmp_path, {"source": {"builtin": "digits"}, "name": "my digits", "image_px": None})
-    with Runner("dataset_import", tmp_path) as runner:
+    with warm_runner("dataset_import", tmp_path) as runner:
         runner.start(job)
         messages = runner.until_ended()
         assert runner.exit_status() == ExitStatus.DONE
@@ -68,10 +68,10 @@ def test_a_builtin_set_becomes_packed_files(tmp_path: Path) -> None:
     assert read_provenance(grid.read_bytes()) is None, "real images are not labelled as AI-made"
 
 
-def test_an_upload_becomes_packed_files(tmp_path: Path) -> None:
+def test_an_upload_becomes_packed_files(warm_runner: StartRunner, tmp_path: Path) -> None:
     members = {f"cats/{i}.png": png(i * 9) for i in range(9)} | {"dogs/a.png": png(7), "dogs/b.png": png(8)}
     job = upload(tmp_path, members, image_px=16)
-    with Runner("dataset_import", tmp_path) as runner:
+    with warm_runner("dataset_import", tmp_path) as runner:
         runner.start(job)
         messages = runner.until_ended()
     result = only(messages, Finished).result
@@ -81,14 +81,14 @@ def test_an_upload_becomes_packed_files(tmp_path: Path) -> None:
     assert json.loads((Path(job.workspace) / manifest.path).read_text())["name"] == "pets"
 
 
-def test_a_refused_upload_names_the_files_at_fault(tmp_path: Path) -> None:
+def test_a_refused_upload_names_the_files_at_fault(warm_runner: StartRunner, tmp_path: Path) -> None:
     members = {
         "cats/good.png": png(1),
         "cats/short.png": png(2)[:-30],
         "dogs/notes.txt": b"hello",
         "../../etc/passwd.png": png(3),
     }
-    with Runner("dataset_import", tmp_path) as runner:
+    with warm_runner("dataset_import", tmp_path) as runner:
         runner.start(upload(tmp_path, members))
         failed = runner.wait_for(Failed)
         assert runner.exit_status() == ExitStatus.USER_ERROR
@@ -100,8 +100,8 @@ def test_a_refused_upload_names_the_files_at_fault(tmp_path: Path) -> None:
     assert not list(tmp_path.parent.rglob("passwd.png"))
 
 
-def test_an_unknown_builtin_set_is_the_users_error(tmp_path: Path) -> None:
-    with Runner("dataset_import", tmp_path) as runner:
+def test_an_unknown_builtin_set_is_the_users_error(warm_runner: StartRunner, tmp_path: Path) -> None:
+    with warm_runner("dataset_import", tmp_path) as runner:
         runner.start(item(tmp_path, {"source": {"builtin": "imagenet"}, "name": "x"}))
         failed = runner.wait_for(Failed)
     assert (failed.reason, failed.code) == ("invalid_input", "dataset.unknown_builtin")
@@ -116,28 +116,28 @@ def many_images(count: int) -> dict[str, bytes]:
     return {f"{'ab'[i % 2]}/{i}.png": content for i in range(count)}
 
 
-def test_data_beyond_the_memory_limit_fails_with_a_sentence(tmp_path: Path) -> None:
+def test_data_beyond_the_memory_limit_fails_with_a_sentence(warm_runner: StartRunner, tmp_path: Path) -> None:
     job = upload(tmp_path, many_images(LARGE), image_px=128)
     arguments = ("--threads", "1", "--memory-limit-bytes", str(64 << 20))
-    with Runner("dataset_import", tmp_path, arguments=arguments) as runner:
+    with warm_runner("dataset_import", tmp_path, arguments=arguments) as runner:
         runner.start(job)
         failed = runner.wait_for(Failed)
         assert runner.exit_status() == ExitStatus.INFRASTRUCTURE_ERROR
     assert (failed.reason, failed.code) == ("out_of_memory", "dataset.too_large_for_memory")
 
 
-def test_the_same_data_fits_below_a_higher_limit(tmp_path: Path) -> None:
+def test_the_same_data_fits_below_a_higher_limit(warm_runner: StartRunner, tmp_path: Path) -> None:
     """The counterpart: it was the limit, not the data."""
     job = upload(tmp_path, many_images(LARGE), image_px=128)
     arguments = ("--threads", "1", "--memory-limit-bytes", str(1 << 30))
-    with Runner("dataset_import", tmp_path, arguments=arguments) as runner:
+    with warm_runner("dataset_import", tmp_path, arguments=arguments) as runner:
         runner.start(job)
         assert runner.wait_for(Finished).result["sample_count"] == LARGE
 
 
-def test_a_stop_ends_an_import_in_the_middle(tmp_path: Path) -> None:
+def test_a_stop_ends_an_import_in_the_middle(warm_runner: StartRunner, tmp_path: Path) -> None:
     job = upload(tmp_path, many_images(60_000), image_px=8)
-    with Runner("dataset_import", tmp_path) as runner:
+    with warm_runner("dataset_import", tmp_path) as runner:
         runner.ready()
         runner.start(job)
         runner.send(Stop(mode="abort", job_id=job.job_id))

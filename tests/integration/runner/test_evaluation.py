@@ -8,7 +8,7 @@ from typing import Any
 from ml.checkpoint import load_snapshot
 from ml.files import sha256_of_file
 from ml.metrics.report import EvaluationReport
-from tests.integration.runner.driver import Runner, item, of_kind, only
+from tests.integration.runner.driver import StartRunner, item, of_kind, only
 from workers.runner.protocol import (
     ArtifactReady,
     ExitStatus,
@@ -28,9 +28,11 @@ def job(tmp_path: Path, snapshot: Path, dataset: Path, **spec: Any) -> JobItem:
     return item(tmp_path, spec, inputs=inputs, provenance=PROVENANCE)
 
 
-def test_a_report_says_what_was_measured_with_what(snapshot: Path, many: Path, tmp_path: Path) -> None:
+def test_a_report_says_what_was_measured_with_what(
+    warm_runner: StartRunner, snapshot: Path, many: Path, tmp_path: Path
+) -> None:
     started = job(tmp_path, snapshot, many, n=60, seed=4)
-    with Runner("evaluation", tmp_path) as runner:
+    with warm_runner("evaluation", tmp_path) as runner:
         runner.start(started)
         messages = runner.until_ended(timeout=120)
         assert runner.exit_status() == ExitStatus.DONE
@@ -69,9 +71,9 @@ def test_a_report_says_what_was_measured_with_what(snapshot: Path, many: Path, t
 
 
 def test_too_little_data_is_the_requests_fault_and_says_so(
-    snapshot: Path, packed: Path, tmp_path: Path
+    warm_runner: StartRunner, snapshot: Path, packed: Path, tmp_path: Path
 ) -> None:
-    with Runner("evaluation", tmp_path) as runner:
+    with warm_runner("evaluation", tmp_path) as runner:
         runner.start(job(tmp_path, snapshot, packed))
         failed = only(runner.until_ended(), Failed)
         assert runner.exit_status() == ExitStatus.USER_ERROR
@@ -80,19 +82,23 @@ def test_too_little_data_is_the_requests_fault_and_says_so(
     assert "at least 50 images on each side" in failed.message
 
 
-def test_a_damaged_snapshot_would_be_refused_everywhere(snapshot: Path, many: Path, tmp_path: Path) -> None:
+def test_a_damaged_snapshot_would_be_refused_everywhere(
+    warm_runner: StartRunner, snapshot: Path, many: Path, tmp_path: Path
+) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(snapshot, damaged)
     (damaged / "snapshot.safetensors").write_bytes(b"\0" * 100)
-    with Runner("evaluation", tmp_path) as runner:
+    with warm_runner("evaluation", tmp_path) as runner:
         runner.start(job(tmp_path, damaged, many))
         failed = only(runner.until_ended(), Failed)
 
     assert (failed.reason, failed.code) == ("invalid_input", "checkpoint.hash_mismatch")
 
 
-def test_a_stop_ends_it_soon_and_leaves_no_report(snapshot: Path, many: Path, tmp_path: Path) -> None:
-    with Runner("evaluation", tmp_path) as runner:
+def test_a_stop_ends_it_soon_and_leaves_no_report(
+    warm_runner: StartRunner, snapshot: Path, many: Path, tmp_path: Path
+) -> None:
+    with warm_runner("evaluation", tmp_path) as runner:
         runner.start(job(tmp_path, snapshot, many))
         runner.wait_for(Progress)
         runner.send(Stop(mode="abort"))
@@ -103,8 +109,10 @@ def test_a_stop_ends_it_soon_and_leaves_no_report(snapshot: Path, many: Path, tm
     assert of_kind(messages, ArtifactReady) == []
 
 
-def test_a_spec_that_is_wrong_is_named_by_every_field(snapshot: Path, many: Path, tmp_path: Path) -> None:
-    with Runner("evaluation", tmp_path) as runner:
+def test_a_spec_that_is_wrong_is_named_by_every_field(
+    warm_runner: StartRunner, snapshot: Path, many: Path, tmp_path: Path
+) -> None:
+    with warm_runner("evaluation", tmp_path) as runner:
         runner.start(job(tmp_path, snapshot, many, seed=-1, truncation=0, n="x"))
         failed = only(runner.until_ended(), Failed)
 

@@ -16,7 +16,7 @@ from ml.checkpoint import load_snapshot
 from ml.codecs.png import read_provenance
 from ml.codecs.provenance import TRAINED_ALGORITHMIC_MEDIA
 from ml.sample import SampleItem, Sampler
-from tests.integration.runner.driver import FromRunner, Runner, item, of_kind, only
+from tests.integration.runner.driver import FromRunner, StartRunner, item, of_kind, only
 from workers.runner.protocol import (
     ArtifactReady,
     ExitStatus,
@@ -49,9 +49,11 @@ def images_of(messages: list[FromRunner], started: JobItem) -> dict[int, bytes]:
     }
 
 
-def test_files_are_named_labelled_and_what_the_sampler_makes(snapshot: Path, tmp_path: Path) -> None:
+def test_files_are_named_labelled_and_what_the_sampler_makes(
+    warm_runner: StartRunner, snapshot: Path, tmp_path: Path
+) -> None:
     started = job(tmp_path, snapshot)
-    with Runner("generation", tmp_path) as runner:
+    with warm_runner("generation", tmp_path) as runner:
         runner.start(started)
         messages = runner.until_ended()
         assert runner.exit() == ExitStatus.DONE
@@ -95,10 +97,12 @@ def test_files_are_named_labelled_and_what_the_sampler_makes(snapshot: Path, tmp
     assert last.rate > 0
 
 
-def test_an_archive_holds_the_same_images_and_says_what_they_are(snapshot: Path, tmp_path: Path) -> None:
+def test_an_archive_holds_the_same_images_and_says_what_they_are(
+    warm_runner: StartRunner, snapshot: Path, tmp_path: Path
+) -> None:
     files = job(tmp_path, snapshot, "files", count=70)
     archived = job(tmp_path, snapshot, "archive", count=70, delivery="archive")
-    with Runner("generation", tmp_path) as runner:
+    with warm_runner("generation", tmp_path) as runner:
         runner.start(files, archived)
         messages = runner.until_ended(jobs=2)
 
@@ -126,7 +130,9 @@ def test_an_archive_holds_the_same_images_and_says_what_they_are(snapshot: Path,
         assert entry["sha256"] == hashlib.sha256(members[entry["file"]]).hexdigest()
 
 
-def test_a_group_makes_the_same_files_as_each_job_alone(snapshot: Path, tmp_path: Path) -> None:
+def test_a_group_makes_the_same_files_as_each_job_alone(
+    warm_runner: StartRunner, snapshot: Path, tmp_path: Path
+) -> None:
     """Promise R2 through the whole chain, with counts that share passes and leave them half full."""
     wishes: dict[str, dict[str, Any]] = {
         "a": {"seed": 1, "count": 5},
@@ -134,7 +140,7 @@ def test_a_group_makes_the_same_files_as_each_job_alone(snapshot: Path, tmp_path
         "c": {"seed": 3, "count": 18, "truncation": 0.5},
     }
     alone: dict[str, dict[int, bytes]] = {}
-    with Runner("generation", tmp_path) as runner:
+    with warm_runner("generation", tmp_path) as runner:
         for job_id, wish in wishes.items():
             started = job(tmp_path / "alone", snapshot, job_id, **wish)
             runner.start(started)
@@ -147,7 +153,9 @@ def test_a_group_makes_the_same_files_as_each_job_alone(snapshot: Path, tmp_path
         assert len(alone[started.job_id]) == wishes[started.job_id]["count"]
 
 
-def test_what_is_wrong_with_one_job_is_its_own_matter(snapshot: Path, tmp_path: Path) -> None:
+def test_what_is_wrong_with_one_job_is_its_own_matter(
+    warm_runner: StartRunner, snapshot: Path, tmp_path: Path
+) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(snapshot, damaged)
     weights = damaged / "snapshot.safetensors"
@@ -160,7 +168,7 @@ def test_what_is_wrong_with_one_job_is_its_own_matter(snapshot: Path, tmp_path: 
         job(tmp_path, tmp_path / "nowhere", "no-snapshot"),
         job(tmp_path, snapshot, "also-good", count=3),
     ]
-    with Runner("generation", tmp_path) as runner:
+    with warm_runner("generation", tmp_path) as runner:
         runner.start(*jobs)
         messages = runner.until_ended(jobs=len(jobs))
         assert runner.exit() == ExitStatus.DONE
@@ -178,12 +186,14 @@ def test_what_is_wrong_with_one_job_is_its_own_matter(snapshot: Path, tmp_path: 
     assert len(images_of(messages, jobs[0])) == 20
 
 
-def test_a_job_whose_files_cannot_be_written_fails_alone(snapshot: Path, tmp_path: Path) -> None:
+def test_a_job_whose_files_cannot_be_written_fails_alone(
+    warm_runner: StartRunner, snapshot: Path, tmp_path: Path
+) -> None:
     blocked = job(tmp_path, snapshot, "blocked", count=200)
     other = job(tmp_path, snapshot, "other", count=100)
     # A folder stands where the file should go, from the 100th image on.
     (Path(blocked.workspace) / "images" / "000100.png").mkdir(parents=True)
-    with Runner("generation", tmp_path) as runner:
+    with warm_runner("generation", tmp_path) as runner:
         runner.start(blocked, other)
         messages = runner.until_ended(jobs=2)
     assert only(messages, Failed).job_id == "blocked"
@@ -193,10 +203,12 @@ def test_a_job_whose_files_cannot_be_written_fails_alone(snapshot: Path, tmp_pat
 
 
 @pytest.mark.parametrize("mode", ["abort", "checkpoint"])
-def test_a_stop_ends_one_job_and_leaves_the_others(mode: Any, snapshot: Path, tmp_path: Path) -> None:
+def test_a_stop_ends_one_job_and_leaves_the_others(
+    warm_runner: StartRunner, mode: Any, snapshot: Path, tmp_path: Path
+) -> None:
     endless = job(tmp_path, snapshot, "endless", count=100_000_000, delivery="archive")
     also_endless = job(tmp_path, snapshot, "also-endless", count=100_000_001, delivery="archive")
-    with Runner("generation", tmp_path) as runner:
+    with warm_runner("generation", tmp_path) as runner:
         runner.start(endless, also_endless)
         while runner.wait_for(Progress, job="endless").current == 0:
             pass
@@ -213,8 +225,10 @@ def test_a_stop_ends_one_job_and_leaves_the_others(mode: Any, snapshot: Path, tm
         assert runner.exit() == ExitStatus.DONE
 
 
-def test_a_stop_of_all_does_not_touch_what_is_started_later(snapshot: Path, tmp_path: Path) -> None:
-    with Runner("generation", tmp_path) as runner:
+def test_a_stop_of_all_does_not_touch_what_is_started_later(
+    warm_runner: StartRunner, snapshot: Path, tmp_path: Path
+) -> None:
+    with warm_runner("generation", tmp_path) as runner:
         runner.ready()
         runner.send(Stop(mode="abort"))
         runner.start(job(tmp_path, snapshot))
@@ -222,11 +236,11 @@ def test_a_stop_of_all_does_not_touch_what_is_started_later(snapshot: Path, tmp_
 
 
 def test_another_snapshot_at_the_same_place_is_not_taken_for_the_old_one(
-    snapshot: Path, tmp_path: Path
+    warm_runner: StartRunner, snapshot: Path, tmp_path: Path
 ) -> None:
     place = tmp_path / "place"
     shutil.copytree(snapshot, place)
-    with Runner("generation", tmp_path) as runner:
+    with warm_runner("generation", tmp_path) as runner:
         runner.start(job(tmp_path, place, "first"))
         runner.wait_for(Finished)
         (place / "snapshot.json").write_text("{}")

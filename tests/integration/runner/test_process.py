@@ -12,7 +12,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.runner.driver import REPOSITORY, Runner, item, runner_command, runner_environment
+from tests.integration.runner.driver import (
+    Runner,
+    StartRunner,
+    item,
+    runner_command,
+    runner_environment,
+)
+from tests.integration.runner.nursery import REPOSITORY
 from tests.integration.runner.training_setup import ENDLESS_CONFIG, TINY_CONFIG, training_spec
 from workers.runner.kinds import HANDLERS
 from workers.runner.protocol import (
@@ -42,8 +49,10 @@ def wait_until_learning(runner: Runner) -> None:
         pass
 
 
-def test_end_of_file_on_stdin_ends_it_in_the_middle_of_training(packed: Path, tmp_path: Path) -> None:
-    with Runner("training", tmp_path) as runner:
+def test_end_of_file_on_stdin_ends_it_in_the_middle_of_training(
+    warm_runner: StartRunner, packed: Path, tmp_path: Path
+) -> None:
+    with warm_runner("training", tmp_path) as runner:
         runner.start(endless_training(packed, tmp_path))
         wait_until_learning(runner)
         runner.close_stdin()
@@ -180,22 +189,24 @@ def test_what_libraries_print_does_not_reach_the_protocol(packed: Path, tmp_path
     [b"hello\n", b'{"type": "start"}\n', b'{"type": "dance"}\n', b"\xff\xfe\n", b"x" * (1 << 20) + b"xx\n"],
     ids=["no-json", "incomplete", "unknown-type", "no-utf8", "too-long"],
 )
-def test_a_line_that_is_no_message_ends_it_with_a_word(line: bytes, tmp_path: Path) -> None:
-    with Runner("generation", tmp_path) as runner:
+def test_a_line_that_is_no_message_ends_it_with_a_word(
+    warm_runner: StartRunner, line: bytes, tmp_path: Path
+) -> None:
+    with warm_runner("generation", tmp_path) as runner:
         runner.send_raw(line)
         assert runner.exit_status() == ExitStatus.INFRASTRUCTURE_ERROR
         assert "not a message of the protocol" in runner.stderr()
 
 
-def test_a_supervisor_of_another_protocol_is_refused(tmp_path: Path) -> None:
-    with Runner("generation", tmp_path) as runner:
+def test_a_supervisor_of_another_protocol_is_refused(warm_runner: StartRunner, tmp_path: Path) -> None:
+    with warm_runner("generation", tmp_path) as runner:
         runner.send(Start(protocol=2, items=[]))
         assert runner.exit_status() == ExitStatus.INFRASTRUCTURE_ERROR
         assert "protocol 2" in runner.stderr()
 
 
-def test_exit_before_any_work_ends_it_well(tmp_path: Path) -> None:
-    with Runner("generation", tmp_path) as runner:
+def test_exit_before_any_work_ends_it_well(warm_runner: StartRunner, tmp_path: Path) -> None:
+    with warm_runner("generation", tmp_path) as runner:
         runner.ready()
         runner.send(Exit())
         runner.close_stdin()
@@ -263,8 +274,10 @@ def test_threads_and_limits_are_set(tmp_path: Path) -> None:
         assert process.rlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
 
 
-def test_sigusr1_shows_where_it_stands_and_work_goes_on(packed: Path, tmp_path: Path) -> None:
-    with Runner("training", tmp_path) as runner:
+def test_sigusr1_shows_where_it_stands_and_work_goes_on(
+    warm_runner: StartRunner, packed: Path, tmp_path: Path
+) -> None:
+    with warm_runner("training", tmp_path) as runner:
         runner.start(endless_training(packed, tmp_path))
         wait_until_learning(runner)
         runner.process.send_signal(signal.SIGUSR1)

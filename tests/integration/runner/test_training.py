@@ -11,7 +11,7 @@ from ml.checkpoint import weights_sha256
 from ml.codecs.png import read_provenance
 from ml.data.packed import PackedDataset
 from ml.files import sha256_of_file
-from tests.integration.runner.driver import Runner, item, of_kind, only
+from tests.integration.runner.driver import Runner, StartRunner, item, of_kind, only
 from tests.integration.runner.training_setup import ENDLESS_CONFIG, TINY_CONFIG, training_spec
 from workers.runner.protocol import (
     ArtifactReady,
@@ -103,13 +103,15 @@ def test_a_training_ends_with_all_its_artifacts(packed: Path, tmp_path: Path) ->
     assert str(skipped.data["code"]) == "evaluation.too_few"
 
 
-def test_previews_are_visible_at_once_and_labelled(packed: Path, tmp_path: Path) -> None:
+def test_previews_are_visible_at_once_and_labelled(
+    warm_runner: StartRunner, packed: Path, tmp_path: Path
+) -> None:
     job = item(
         tmp_path,
         training_spec(TINY_CONFIG | {"kimg": 0.64, "grid_seconds": 0.001}),
         inputs={"dataset": packed},
     )
-    with Runner("training", tmp_path) as runner:
+    with warm_runner("training", tmp_path) as runner:
         runner.start(job)
         messages = runner.until_ended()
     previews = [found for found in of_kind(messages, ArtifactReady) if found.role == "preview"]
@@ -122,9 +124,11 @@ def test_previews_are_visible_at_once_and_labelled(packed: Path, tmp_path: Path)
         assert label.job == "job-1"
 
 
-def test_progress_comes_every_second_whatever_the_config_says(packed: Path, tmp_path: Path) -> None:
+def test_progress_comes_every_second_whatever_the_config_says(
+    warm_runner: StartRunner, packed: Path, tmp_path: Path
+) -> None:
     job = item(tmp_path, training_spec(ENDLESS_CONFIG | {"tick_seconds": 600.0}), inputs={"dataset": packed})
-    with Runner("training", tmp_path) as runner:
+    with warm_runner("training", tmp_path) as runner:
         runner.start(job)
         wait_until_learning(runner)
         times = [time.monotonic()]
@@ -136,16 +140,18 @@ def test_progress_comes_every_second_whatever_the_config_says(packed: Path, tmp_
     assert min(gaps[1:]) > 0.7
 
 
-def test_stopped_and_resumed_equals_never_stopped(packed: Path, tmp_path: Path) -> None:
+def test_stopped_and_resumed_equals_never_stopped(
+    warm_runner: StartRunner, packed: Path, tmp_path: Path
+) -> None:
     """Promise R1 through the whole chain: stop, committed checkpoint, new process, resume."""
     spec = training_spec(LONGER_CONFIG)
     straight = item(tmp_path, spec, job_id="straight", inputs={"dataset": packed})
-    with Runner("training", tmp_path) as runner:
+    with warm_runner("training", tmp_path) as runner:
         runner.start(straight)
         runner.until_ended()
 
     first = item(tmp_path, spec, job_id="first", inputs={"dataset": packed})
-    with Runner("training", tmp_path) as runner:
+    with warm_runner("training", tmp_path) as runner:
         runner.start(first, checkpoint_seconds=0.05)
         checkpoint = runner.wait_for(CheckpointReady)
         runner.send(Stop(mode="checkpoint", job_id="first"))
@@ -179,9 +185,11 @@ def test_stopped_and_resumed_equals_never_stopped(packed: Path, tmp_path: Path) 
     assert seen[0] <= checkpoint.step < seen[-1] == 8_000
 
 
-def test_a_state_that_was_not_stored_is_not_called_checkpointed(packed: Path, tmp_path: Path) -> None:
+def test_a_state_that_was_not_stored_is_not_called_checkpointed(
+    warm_runner: StartRunner, packed: Path, tmp_path: Path
+) -> None:
     job = item(tmp_path, training_spec(ENDLESS_CONFIG), inputs={"dataset": packed})
-    with Runner("training", tmp_path) as runner:
+    with warm_runner("training", tmp_path) as runner:
         runner.start(job)
         wait_until_learning(runner)
         runner.send(Stop(mode="checkpoint"))
@@ -191,9 +199,11 @@ def test_a_state_that_was_not_stored_is_not_called_checkpointed(packed: Path, tm
         assert runner.exit_status() == ExitStatus.DONE
 
 
-def test_an_abort_ends_the_wait_for_the_last_commit(packed: Path, tmp_path: Path) -> None:
+def test_an_abort_ends_the_wait_for_the_last_commit(
+    warm_runner: StartRunner, packed: Path, tmp_path: Path
+) -> None:
     job = item(tmp_path, training_spec(ENDLESS_CONFIG), inputs={"dataset": packed})
-    with Runner("training", tmp_path) as runner:
+    with warm_runner("training", tmp_path) as runner:
         runner.start(job)
         wait_until_learning(runner)
         runner.send(Stop(mode="checkpoint"))
@@ -202,9 +212,11 @@ def test_an_abort_ends_the_wait_for_the_last_commit(packed: Path, tmp_path: Path
         assert not runner.wait_for(Stopped, timeout=5).checkpointed
 
 
-def test_one_checkpoint_in_flight_and_training_goes_on(packed: Path, tmp_path: Path) -> None:
+def test_one_checkpoint_in_flight_and_training_goes_on(
+    warm_runner: StartRunner, packed: Path, tmp_path: Path
+) -> None:
     job = item(tmp_path, training_spec(ENDLESS_CONFIG), inputs={"dataset": packed})
-    with Runner("training", tmp_path) as runner:
+    with warm_runner("training", tmp_path) as runner:
         runner.start(job, checkpoint_seconds=0.1)
         first = runner.wait_for(CheckpointReady)
         state = Path(job.workspace) / first.folder / "state.safetensors"
@@ -226,9 +238,11 @@ def test_one_checkpoint_in_flight_and_training_goes_on(packed: Path, tmp_path: P
         assert 0 <= second.stall_ms < 2_000
 
 
-def test_abort_ends_a_training_at_once_and_keeps_nothing(packed: Path, tmp_path: Path) -> None:
+def test_abort_ends_a_training_at_once_and_keeps_nothing(
+    warm_runner: StartRunner, packed: Path, tmp_path: Path
+) -> None:
     job = item(tmp_path, training_spec(ENDLESS_CONFIG), inputs={"dataset": packed})
-    with Runner("training", tmp_path) as runner:
+    with warm_runner("training", tmp_path) as runner:
         runner.start(job)
         wait_until_learning(runner)
         runner.send(Stop(mode="abort", job_id=job.job_id))
@@ -240,10 +254,12 @@ def test_abort_ends_a_training_at_once_and_keeps_nothing(packed: Path, tmp_path:
         assert runner.exit_status() == ExitStatus.DONE
 
 
-def test_wrong_settings_are_named_field_by_field(packed: Path, tmp_path: Path) -> None:
+def test_wrong_settings_are_named_field_by_field(
+    warm_runner: StartRunner, packed: Path, tmp_path: Path
+) -> None:
     config = TINY_CONFIG | {"kimg": -1.0, "colour": "blue"}
     job = item(tmp_path, training_spec(config), inputs={"dataset": packed})
-    with Runner("training", tmp_path) as runner:
+    with warm_runner("training", tmp_path) as runner:
         runner.start(job)
         failed = runner.wait_for(Failed)
         assert runner.exit_status() == ExitStatus.USER_ERROR
@@ -251,15 +267,15 @@ def test_wrong_settings_are_named_field_by_field(packed: Path, tmp_path: Path) -
     assert {problem.pointer for problem in failed.errors} == {"/config/kimg", "/config/colour"}
 
 
-def test_a_missing_input_is_said(tmp_path: Path) -> None:
-    with Runner("training", tmp_path) as runner:
+def test_a_missing_input_is_said(warm_runner: StartRunner, tmp_path: Path) -> None:
+    with warm_runner("training", tmp_path) as runner:
         runner.start(item(tmp_path, training_spec(TINY_CONFIG)))
         failed = runner.wait_for(Failed)
     assert (failed.reason, failed.code) == ("code_error", "runner.input_missing")
     assert "'dataset'" in failed.message
 
 
-def test_data_that_does_not_suit_the_recipe_is_refused(tmp_path: Path) -> None:
+def test_data_that_does_not_suit_the_recipe_is_refused(warm_runner: StartRunner, tmp_path: Path) -> None:
     unlabelled = PackedDataset.create(name="plain", images=torch.zeros((20, 1, 8, 8), dtype=torch.uint8))
     unlabelled.save(tmp_path / "plain")
     job = item(
@@ -267,7 +283,7 @@ def test_data_that_does_not_suit_the_recipe_is_refused(tmp_path: Path) -> None:
         training_spec(TINY_CONFIG | {"conditional": "yes"}),
         inputs={"dataset": tmp_path / "plain"},
     )
-    with Runner("training", tmp_path) as runner:
+    with warm_runner("training", tmp_path) as runner:
         runner.start(job)
         failed = runner.wait_for(Failed)
         assert runner.exit_status() == ExitStatus.USER_ERROR
@@ -275,17 +291,19 @@ def test_data_that_does_not_suit_the_recipe_is_refused(tmp_path: Path) -> None:
     assert "no labels" in failed.message
 
 
-def test_damaged_data_and_damaged_states_fail_with_a_sentence(packed: Path, tmp_path: Path) -> None:
+def test_damaged_data_and_damaged_states_fail_with_a_sentence(
+    warm_runner: StartRunner, packed: Path, tmp_path: Path
+) -> None:
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     (damaged / "manifest.json").write_bytes((packed / "manifest.json").read_bytes())
     (damaged / "data.safetensors").write_bytes((packed / "data.safetensors").read_bytes()[:-1] + b"\xff")
-    with Runner("training", tmp_path) as runner:
+    with warm_runner("training", tmp_path) as runner:
         runner.start(item(tmp_path, training_spec(TINY_CONFIG), job_id="data", inputs={"dataset": damaged}))
         failed = runner.wait_for(Failed)
     assert (failed.reason, failed.code) == ("invalid_input", "dataset.hash_mismatch")
 
-    with Runner("training", tmp_path) as runner:
+    with warm_runner("training", tmp_path) as runner:
         runner.start(
             item(
                 tmp_path,
@@ -301,11 +319,13 @@ def test_damaged_data_and_damaged_states_fail_with_a_sentence(packed: Path, tmp_
     assert "Traceback" not in failed.message
 
 
-def test_a_training_that_finds_no_memory_says_which_setting_to_lower(packed: Path, tmp_path: Path) -> None:
+def test_a_training_that_finds_no_memory_says_which_setting_to_lower(
+    warm_runner: StartRunner, packed: Path, tmp_path: Path
+) -> None:
     # Seven layers of 16 MiB in each of three networks, in 160 MiB.
     config = TINY_CONFIG | {"generator_widths": [2048] * 8, "discriminator_widths": [2048] * 8}
     job = item(tmp_path, training_spec(config), inputs={"dataset": packed})
-    with Runner(
+    with warm_runner(
         "training", tmp_path, arguments=["--threads", "1", "--memory-limit-bytes", str(160 << 20)]
     ) as runner:
         runner.start(job)

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
 from ml.metrics.scores import binary_scores, class_scores
 
 
 def test_binary_scores_equal_scikit_learn() -> None:
+    from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+
     rng = torch.Generator().manual_seed(0)
     said, truth = torch.rand(2, 200, generator=rng) > 0.4
     expected = [
@@ -19,6 +20,8 @@ def test_binary_scores_equal_scikit_learn() -> None:
 
 
 def test_class_scores_equal_scikit_learn() -> None:
+    from sklearn.metrics import accuracy_score, f1_score
+
     rng = torch.Generator().manual_seed(0)
     said, truth = torch.randint(0, 5, (2, 300), generator=rng)
     said[:150] = truth[:150]
