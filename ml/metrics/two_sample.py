@@ -73,9 +73,7 @@ def _fit(points: Tensor, targets: Tensor, seed: int) -> nn.Module:
     with deterministic_mode(enabled=True), torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "two-sample/network"))
         network = nn.Sequential(nn.Linear(points.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
-        optimizer = PlainAdamW(
-            network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
-        )
+        optimizer = PlainAdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
         for step in range(STEPS):
             optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / STEPS)
             picked = torch.randint(len(points), (BATCH_SIZE,), generator=order)

@@ -167,5 +167,5 @@ def test_the_generator_waits_its_turn(
 
     tensors = TrainingState.tensors
     monkeypatch.setattr(TrainingState, "tensors", remember)
-    train(striped_dataset, tiny_config("wgan-gp"), recipe="wgan-gp", out=tmp_path)
+    train(striped_dataset, tiny_config("wgan-gp", discriminator_steps=5), recipe="wgan-gp", out=tmp_path)
     assert steps == [1.0, 8.0]
