@@ -31,7 +31,7 @@ class StackProcess:
         assert self._process is not None
         return self._process.pid
 
-    def start(self, *, seconds: float = 90) -> None:
+    def start(self, *, seconds: float = 200) -> None:
         """Start the stack and wait until it says that it is ready."""
         self.launch()
         deadline = time.monotonic() + seconds

@@ -38,9 +38,8 @@ class DemoClient:
         deadline = time.monotonic() + seconds
         while dataset["status"] != "ready":
             if dataset["status"] == "rejected":
-                raise DemoError(
-                    f"The data set {builtin} was rejected: {dataset.get('errors') or 'no reason given'}"
-                )
+                why = dataset["errors"] or _reason(self._call("GET", f"jobs/{dataset['job']}"))
+                raise DemoError(f"The data set {builtin} was rejected: {why}")
             _still_in_time(deadline, f"The data set {builtin} was not ready in {seconds:g} s")
             time.sleep(_POLL_SECONDS)
             dataset = self._call("GET", f"datasets/{dataset['id']}")
@@ -79,14 +78,7 @@ class DemoClient:
             _still_in_time(deadline, f"The job {job['id']} did not move for {stall_seconds:g} s")
             time.sleep(_POLL_SECONDS)
         if current["status"] != "succeeded":
-            error = current.get("error") or {}
-            reason = (
-                error.get("message")
-                or error.get("detail")
-                or current.get("status_reason")
-                or "no reason given"
-            )
-            raise DemoError(f"The job {job['id']} is {current['status']}: {reason}")
+            raise DemoError(f"The job {job['id']} is {current['status']}: {_reason(current)}")
         return current
 
     def latest_version(self, model: str) -> dict[str, Any]:
@@ -145,6 +137,12 @@ class DemoClient:
                 f"{method} {path} answered {answer.status_code}: {content.get('detail', '')}{fields}"
             )
         return content
+
+
+def _reason(job: Mapping[str, Any]) -> str:
+    """Return why a job did not succeed, in a person's words where it has some."""
+    error = job.get("error") or {}
+    return str(error.get("message") or error.get("detail") or job.get("status_reason") or "no reason given")
 
 
 def _still_in_time(deadline: float, complaint: str) -> None:

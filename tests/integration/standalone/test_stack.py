@@ -10,14 +10,16 @@ import httpx
 import psycopg
 import pytest
 
+from aigc_platform.standalone.demo_client import DemoClient, DemoError
 from tests.stack_process import StackProcess
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackProcess]:
-    running = StackProcess(tmp_path_factory.mktemp("stack") / "var")
+    folder = tmp_path_factory.mktemp("stack")
+    running = StackProcess(folder / "var", environment={"FASHION_MNIST_DIR": str(folder / "missing")})
     try:
         running.start()
         yield running
@@ -108,6 +110,21 @@ def test_the_worker_hears_a_ring(stack: StackProcess) -> None:
             lambda: bool(connection.execute("SELECT count(*) FROM jobs_worker").fetchone() != (0,)),
             seconds=30,
         )
+
+
+def test_a_data_set_that_is_not_there_is_one_sentence(stack: StackProcess) -> None:
+    """What `make demo` says of it."""
+    wait_for(lambda: is_ready(stack), seconds=60)
+    credentials = stack.credentials()
+    client = DemoClient(credentials["api_url"], credentials["api_token"])
+    try:
+        with pytest.raises(DemoError, match=r"^The data set fashion-mnist was rejected: ") as caught:
+            client.ready_dataset("fashion-mnist", seconds=150)
+    finally:
+        client.close()
+    # The import job's own sentence, which names the folder.
+    assert str(stack.folder.parent / "missing") in str(caught.value)
+    assert "Traceback" not in str(caught.value)
 
 
 def test_a_second_start_on_the_same_folder_is_refused_in_one_sentence(stack: StackProcess) -> None:
