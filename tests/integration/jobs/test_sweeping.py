@@ -131,17 +131,6 @@ def test_a_deleted_job_has_no_bytes_shows_nothing_and_leaves_a_tombstone(store: 
     assert sweeping.delete_requested(store) == 0
 
 
-def test_deletion_reaches_past_one_page_of_the_listing(store: ObjectStore) -> None:
-    claim = claim_new()
-    job = complete(claim)
-    for index in range(1_001):
-        key = keys.artifact_key(job.pk, 1, "data", index, "0" * 64, "bin")
-        store.put_bytes(key, b"x", media_type="application/octet-stream")
-    request_deletion(job.pk, actor="user:x")
-    assert sweeping.delete_requested(store) == 1
-    assert _stored(store, job) == set()
-
-
 def test_a_job_whose_bytes_stay_keeps_no_other_waiting(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
