@@ -60,8 +60,8 @@ def test_end_of_file_on_stdin_ends_it_in_the_middle_of_training(
         assert "supervisor is gone" in runner.stderr()
 
 
-def test_end_of_file_on_stdin_ends_an_idle_runner(tmp_path: Path) -> None:
-    with Runner("generation", tmp_path) as runner:
+def test_end_of_file_on_stdin_ends_an_idle_runner(warm_runner: StartRunner, tmp_path: Path) -> None:
+    with warm_runner("generation", tmp_path) as runner:
         runner.ready()
         runner.close_stdin()
         runner.exit_status(DIES_WITHIN_SECONDS)
