@@ -59,12 +59,11 @@ _ALL_RECIPES = (
             GanConfig,
             conditional="yes",
             class_conditioning="auxiliary",
-            augment_probability=0.0,
-            **_FAST_RATES,
+            **_BOUNDED,
         ),
         title="Auxiliary classifier GAN",
-        summary="DCGAN whose discriminator also names the class: typical, easily told images of each class, "
-        "with less variety.",
+        summary="sngan whose discriminator names the class instead of being told: typical, easily told images of "
+        "each class, with less variety.",
         paper="Odena et al. 2017, Conditional Image Synthesis with Auxiliary Classifier GANs, "
         "arXiv:1610.09585",
     ),
@@ -173,16 +172,16 @@ _ALL_RECIPES = (
         with_defaults(
             "FewShotConfig",
             GanConfig,
-            augment_probability=1.0,
             kimg=60.0,
-            discriminator_dropout=0.3,
-            ema_halflife_kimg=5.0,
+            augment_target=0.6,
+            augment_adapt_kimg=20.0,
+            **_BOUNDED,
         ),
         title="Few-shot GAN",
-        summary="DCGAN whose discriminator sees augmented images only and forgets part of what it sees, for sets "
-        "of some 100 to 1,000 images.",
-        paper="Zhao et al. 2020, Differentiable Augmentation for Data-Efficient GAN Training, "
-        "arXiv:2006.10738",
+        summary="sngan whose images are augmented as soon as the discriminator begins to remember them, for sets of "
+        "some 100 to 1,000.",
+        paper="Karras et al. 2020, Training Generative Adversarial Networks with Limited Data, "
+        "arXiv:2006.06676; Zhao et al. 2020, Differentiable Augmentation, arXiv:2006.10738",
     ),
     image_recipe(
         "vae",

@@ -87,7 +87,7 @@ def _choose(config: RecipeConfig, profile: DataProfile) -> tuple[str, str]:
     if profile.distinct < FEW_IMAGES:
         return "few-shot", (
             f"{profile.distinct:,} different images are fewer than {FEW_IMAGES:,}: the discriminator would "
-            "remember them without augmentation and dropout."
+            "remember them without augmentation."
         )
     return DEFAULT_RECIPE, (
         f"{config.kimg:g} kimg over {profile.distinct:,} different images of {profile.width} px: for such data "
