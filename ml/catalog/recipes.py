@@ -37,7 +37,7 @@ _ALL_RECIPES = (
     ),
     image_recipe(
         "dcgan",
-        with_defaults("DcganConfig", GanConfig, **_FAST_RATES),
+        with_defaults("DcganConfig", GanConfig, augment_probability=0.0, **_FAST_RATES),
         title="DCGAN",
         summary="Convolutional generator and discriminator with batch norm: sharp small images within "
         "minutes on a CPU.",

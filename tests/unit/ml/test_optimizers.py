@@ -1,6 +1,7 @@
 """The optimisers without torch's compiler against torch's own."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ def test_weights_are_those_of_the_usual_optimiser(
     torch.manual_seed(3)
     ours = nn.Linear(5, 4)
     theirs = copy.deepcopy(ours)
-    settings = {"lr": 1e-2, "betas": (0.5, 0.9), "fused": fused}
+    settings: dict[str, Any] = {"lr": 1e-2, "betas": (0.5, 0.9), "fused": fused}
     pairs = [(ours, plain(ours.parameters(), **settings)), (theirs, usual(theirs.parameters(), **settings))]
     for points in torch.randn(6, 8, 5):
         for network, optimizer in pairs:
