@@ -42,7 +42,8 @@ def profile(*, distinct: int = 60_000, px: int = 28) -> DataProfile:
         ({"max_seconds": 10.0}, {}, "mlp-gan", "too short"),
         ({"max_seconds": 60.0}, {}, DEFAULT_RECIPE, "measured best"),
         ({}, {"distinct": 999}, "few-shot", "999 different images"),
-        ({"kimg": 3000.0}, {}, DEFAULT_RECIPE, "half of its defaults"),
+        ({"kimg": 90.0}, {}, DEFAULT_RECIPE, "half of its defaults"),
+        ({"kimg": 3000.0}, {}, DEFAULT_RECIPE, "fall along a cosine"),
         ({}, {"px": 30}, "mlp-gan", "not a multiple of 4"),
     ],
 )
@@ -78,6 +79,12 @@ def test_long_runs_take_half_the_rates() -> None:
     for player in ("generator", "discriminator"):
         name = f"learning_rate_{player}"
         assert short[name] == own[name] == 2 * long[name]
+
+
+def test_the_rates_of_longer_runs_fall() -> None:
+    long, longer = (chosen_default(kimg=kimg) for kimg in (299.0, 300.0))
+    assert (long.learning_rate_final, longer.learning_rate_final) == (1.0, 0.1)
+    assert long.learning_rate_generator == longer.learning_rate_generator
 
 
 def test_what_the_user_sets_stands_whatever_the_budget() -> None:
