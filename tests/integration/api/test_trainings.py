@@ -256,5 +256,7 @@ def test_recipes_carry_the_schema_that_validates(client: APIClient) -> None:
     default = RECIPES["dcgan"].config_type.model_fields["kimg"].default
     assert (kimg["unit"], kimg["exclusiveMinimum"], kimg["default"]) == ("kimg", 0, default)
     assert dcgan["needs"]["px_multiple"] == 4
+    assert {found["dataset"] for found in dcgan["measurements"]} == {"fashion-mnist", "digits"}
+    assert all(0 < found["floor"] < found["frechet_distance"] for found in dcgan["measurements"])
     assert "arXiv" in dcgan["paper"]
     assert problem(client.get("/api/v1/recipes/nope"), 404)["code"] == "recipe.not_found"
