@@ -58,6 +58,7 @@ FIGURES = (
     "rarest_class",
     "label_accuracy",
 )
+SAMPLES = 5000
 SPREAD_SAMPLES = 2000
 CURVE_POINTS = 200
 MEASURED = Path(__file__).parents[1] / "ml" / "catalog" / "measured.json"
@@ -118,8 +119,10 @@ def within_class_spread(snapshot: Path, setting: Setting) -> float | None:
     return spread_of_classes(fake, shown) / spread_of_classes(extractor.features(setting.images(test)), asked)
 
 
-def score(snapshot: Path, data: PackedDataset, n: int | None) -> dict[str, Any]:
-    """The figures of a snapshot, each with its floor."""
+def score(snapshot: Path, data: PackedDataset, n: int) -> dict[str, Any]:
+    """The figures of a snapshot at n samples, or as many as are held out, each with its floor."""
+    most = len(prepare_setting(data, n=None, seed=0, holdout=None, extractor=None).test)
+    n = min(n, most)
     report = evaluate(snapshot, data, n=n)
     setting = prepare_setting(data, n=n, seed=0, holdout=None, extractor=None)
     figures = {
@@ -165,7 +168,7 @@ def keep_curve(out: Path, case: Case, name: str) -> None:
     )
 
 
-def measure_case(case: Case, rates: Mapping[str, Any], work: Path, n: int | None) -> None:
+def measure_case(case: Case, rates: Mapping[str, Any], work: Path, n: int) -> None:
     """Train and score one case, and add its rows; those already there are skipped."""
     rows = read_rows()
     missing = tuple(seconds for seconds in case.seconds if not is_measured(rows, case, seconds))
@@ -209,7 +212,9 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", default=[name for name in RECIPES if name != "auto"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--seconds", nargs="+", type=float, default=[60.0, 180.0, 300.0, 600.0])
-    parser.add_argument("--n", type=int, help="samples of an evaluation; 10,000 or what is held out")
+    parser.add_argument(
+        "--n", type=int, default=SAMPLES, help="samples of an evaluation, if as many are held out"
+    )
     parser.add_argument("--work", type=Path, default=Path("var/quality"), help="runs are kept here")
     parser.add_argument("--rates-only", action="store_true")
     parser.add_argument("--render", action="store_true")
